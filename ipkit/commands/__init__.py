@@ -1,0 +1,1 @@
+"""Thin commands: options in, core asked, rows out."""

@@ -1,0 +1,299 @@
+"""What differs between the kernels that are modelled, behaviour by behaviour, and nothing else.
+
+A field names a behaviour, its values say what the kernel does; rooms ask for the behaviour and never for the
+version. The `replace(...)` that makes a later profile is the list of differences.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final
+
+
+class ZeroNet(Enum):
+    """Which addresses count as "this network"."""
+
+    WHOLE_PREFIX = "0.0.0.0/8"
+    ONE_ADDRESS = "0.0.0.0"
+
+
+class NetworkAddress(Enum):
+    """What the first address of a connected prefix is."""
+
+    BROADCAST = "broadcast"
+    UNICAST = "unicast"
+
+
+class SourceCheckOff(Enum):
+    """How a source is checked where rp_filter is 0."""
+
+    REVERSE_LOOKUP = "full reverse lookup"
+    OWN_ADDRESS = "own addresses only"
+
+
+class TosKey(Enum):
+    """Which bits of the TOS a lookup carries."""
+
+    THREE_BITS = 0x1C
+    DSCP = 0xFC
+
+
+class ForwardMtu(Enum):
+    """Whether a route's mtu metric binds forwarded packets."""
+
+    DEVICE = "device unless locked"
+    ROUTE = "route metric first"
+
+
+class OutputCounting(Enum):
+    """Where OutRequests, ForwDatagrams and OutOctets are counted."""
+
+    IP_OUTPUT = "ip_output and ip_forward_finish"
+    LOCAL_OUT = "__ip_local_out, ip_forward and ip_finish_output2"
+
+
+class ForeignSource(Enum):
+    """What an output lookup answers for a source that is not ours."""
+
+    EINVAL = "EINVAL"
+    ENETUNREACH = "ENETUNREACH"
+
+
+class RedirectTokens(Enum):
+    """Where the number of redirects sent to a source is kept."""
+
+    SHARED = "in the error tokens"
+    OWN = "in a field of its own"
+
+
+class IcmpLimitOrder(Enum):
+    """In which order the ICMP limits are asked and paid."""
+
+    GLOBAL_FIRST = "global first, one token"
+    HOST_FIRST = "global tested, host paid, then global"
+
+
+class ReverseFilterErrno(Enum):
+    """What an input lookup that fails the reverse path check reports to `ip route get`."""
+
+    EXDEV = "EXDEV"
+    EINVAL = "EINVAL"
+
+
+class DefaultRetry(Enum):
+    """When table default is asked after main, on a host without rules of its own."""
+
+    ANY_ERROR = "after any error"
+    NO_MATCH = "after no match"
+
+
+class DirectedBroadcast(Enum):
+    """Whether bc_forwarding exists."""
+
+    ABSENT = "absent"
+    SYSCTL = "bc_forwarding"
+
+
+class MultipathPolicies(Enum):
+    """Which hash policies the kernel knows."""
+
+    L3_L4 = 1
+    ALL = 3
+
+
+class NoSourceForIcmp(Enum):
+    """Which source an ICMP error gets on a host without a usable address."""
+
+    ANY = 0
+    DUMMY = 0xC0000008  # 192.0.0.8, RFC 7600
+
+
+class InboundErrorSource(Enum):
+    """Which address of the input device icmp_errors_use_inbound_ifaddr takes."""
+
+    FIRST_PRIMARY = "first primary"
+    COVERING = "the one that covers the offender"
+
+
+class TinyQuote(Enum):
+    """Whether an ICMP error is sent that could quote no more than a header."""
+
+    SENT = "sent"
+    WITHHELD = "withheld"
+
+
+class Overlap(Enum):
+    """What a fragment does that overlaps queued data."""
+
+    TRIM = "cut to fit"
+    DISCARD_QUEUE = "whole queue lost"
+
+
+class BadFragment(Enum):
+    """What a fragment with impossible ends does."""
+
+    REFUSED_ALONE = "refused alone, not counted"
+    DISCARD_QUEUE = "whole queue lost"
+
+
+class FragMemory(Enum):
+    """How the memory of pending fragments is bounded."""
+
+    EVICT = "new queues refused, old ones evicted, chains of 128"
+    REFUSE = "every fragment refused"
+
+
+class FastPathOptions(Enum):
+    """What the fragment fast path does with options in later fragments of locally made datagrams."""
+
+    UNCHANGED = "copied unchanged"
+    NOOPED = "not-copied options overwritten"
+
+
+class ForcedFragmenting(Enum):
+    """Which whole datagrams are fragmented although they fit."""
+
+    FRAG_PMTU = "those marked FRAG_PMTU"
+    FRAG_MAX_SIZE = "those that were reassembled"
+
+
+class TinyFragmentMtu(Enum):
+    """What happens where the MTU leaves no room for eight bytes of data."""
+
+    UNTESTED = "not tested"
+    EMSGSIZE = "EMSGSIZE"
+
+
+class IdentOrder(Enum):
+    """How a sender chooses the IP identification."""
+
+    DF_FIRST = "DF first, socket counter only with DF"
+    SOCKET_FIRST = "a connected socket's counter first"
+
+
+class MinimumMtu(Enum):
+    """What ip_setup_cork does with an MTU below 68."""
+
+    UNTESTED = "not tested"
+    ENETUNREACH = "ENETUNREACH"
+
+
+class UdpGso(Enum):
+    """The rules of UDP segmentation offload."""
+
+    SEGMENTS_64 = "64 segments, EINVAL"
+    SEGMENTS_128 = "128 segments, EMSGSIZE"
+
+
+class PriorityByTos(Enum):
+    """Whether ip_forward_update_priority exists."""
+
+    ALWAYS = "always"
+    SYSCTL = "ip_forward_update_priority"
+
+
+class FineReasons(Enum):
+    """Whether the kernel itself names drop reasons."""
+
+    LABELS_ONLY = "none; reports label drops with the later names"
+    NAMED = "named"
+
+
+@dataclass(frozen=True, slots=True)
+class KernelProfile:
+    """The behaviours of one kernel."""
+
+    name: str
+    zeronet: ZeroNet
+    network_address: NetworkAddress
+    source_check_off: SourceCheckOff
+    tos_key: TosKey
+    forward_mtu: ForwardMtu
+    output_counting: OutputCounting
+    foreign_source: ForeignSource
+    redirect_tokens: RedirectTokens
+    icmp_limit_order: IcmpLimitOrder
+    reverse_filter_errno: ReverseFilterErrno
+    default_retry: DefaultRetry
+    directed_broadcast: DirectedBroadcast
+    multipath_policies: MultipathPolicies
+    no_source_for_icmp: NoSourceForIcmp
+    inbound_error_source: InboundErrorSource
+    tiny_quote: TinyQuote
+    overlap: Overlap
+    bad_fragment: BadFragment
+    frag_memory: FragMemory
+    fast_path_options: FastPathOptions
+    forced_fragmenting: ForcedFragmenting
+    tiny_fragment_mtu: TinyFragmentMtu
+    ident_order: IdentOrder
+    minimum_mtu: MinimumMtu
+    udp_gso: UdpGso
+    priority_by_tos: PriorityByTos
+    fine_reasons: FineReasons
+
+
+LINUX_4_14: Final = KernelProfile(
+    name="4.14",
+    zeronet=ZeroNet.WHOLE_PREFIX,
+    network_address=NetworkAddress.BROADCAST,
+    source_check_off=SourceCheckOff.REVERSE_LOOKUP,
+    tos_key=TosKey.THREE_BITS,
+    forward_mtu=ForwardMtu.DEVICE,
+    output_counting=OutputCounting.IP_OUTPUT,
+    foreign_source=ForeignSource.EINVAL,
+    redirect_tokens=RedirectTokens.SHARED,
+    icmp_limit_order=IcmpLimitOrder.GLOBAL_FIRST,
+    reverse_filter_errno=ReverseFilterErrno.EXDEV,
+    default_retry=DefaultRetry.ANY_ERROR,
+    directed_broadcast=DirectedBroadcast.ABSENT,
+    multipath_policies=MultipathPolicies.L3_L4,
+    no_source_for_icmp=NoSourceForIcmp.ANY,
+    inbound_error_source=InboundErrorSource.FIRST_PRIMARY,
+    tiny_quote=TinyQuote.SENT,
+    overlap=Overlap.TRIM,
+    bad_fragment=BadFragment.REFUSED_ALONE,
+    frag_memory=FragMemory.EVICT,
+    fast_path_options=FastPathOptions.UNCHANGED,
+    forced_fragmenting=ForcedFragmenting.FRAG_PMTU,
+    tiny_fragment_mtu=TinyFragmentMtu.UNTESTED,
+    ident_order=IdentOrder.DF_FIRST,
+    minimum_mtu=MinimumMtu.ENETUNREACH,
+    udp_gso=UdpGso.SEGMENTS_64,
+    priority_by_tos=PriorityByTos.ALWAYS,
+    fine_reasons=FineReasons.LABELS_ONLY,
+)
+
+LINUX_6_18: Final = replace(
+    LINUX_4_14,
+    name="6.18",
+    zeronet=ZeroNet.ONE_ADDRESS,
+    network_address=NetworkAddress.UNICAST,
+    source_check_off=SourceCheckOff.OWN_ADDRESS,
+    tos_key=TosKey.DSCP,
+    forward_mtu=ForwardMtu.ROUTE,
+    output_counting=OutputCounting.LOCAL_OUT,
+    foreign_source=ForeignSource.ENETUNREACH,
+    redirect_tokens=RedirectTokens.OWN,
+    icmp_limit_order=IcmpLimitOrder.HOST_FIRST,
+    reverse_filter_errno=ReverseFilterErrno.EINVAL,
+    default_retry=DefaultRetry.NO_MATCH,
+    directed_broadcast=DirectedBroadcast.SYSCTL,
+    multipath_policies=MultipathPolicies.ALL,
+    no_source_for_icmp=NoSourceForIcmp.DUMMY,
+    inbound_error_source=InboundErrorSource.COVERING,
+    tiny_quote=TinyQuote.WITHHELD,
+    overlap=Overlap.DISCARD_QUEUE,
+    bad_fragment=BadFragment.DISCARD_QUEUE,
+    frag_memory=FragMemory.REFUSE,
+    fast_path_options=FastPathOptions.NOOPED,
+    forced_fragmenting=ForcedFragmenting.FRAG_MAX_SIZE,
+    tiny_fragment_mtu=TinyFragmentMtu.EMSGSIZE,
+    ident_order=IdentOrder.SOCKET_FIRST,
+    udp_gso=UdpGso.SEGMENTS_128,
+    priority_by_tos=PriorityByTos.SYSCTL,
+    fine_reasons=FineReasons.NAMED,
+)
+
+PROFILES: Final = {profile.name: profile for profile in (LINUX_4_14, LINUX_6_18)}

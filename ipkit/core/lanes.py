@@ -1,0 +1,60 @@
+"""Batches in, results out: the seam at which faster lanes plug in.
+
+A lane keeps its carry-over state itself, never prints and never reads a file. A faster lane answers the rows it can
+prove ordinary and hands the rest, in order, to the scalar one; for every batch both give the same results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from ipkit.core.frames import Changes, Frame, FrameBatch
+
+RowValue = object
+Row = Mapping[str, RowValue]
+"""One line of a report, by column key; a key with nothing to say is left out."""
+
+
+class RowWish(Enum):
+    """Which rows the report will show, so that no other is made."""
+
+    NONE = "none"
+    LOOK = "look"  # those that need a look
+    ALL = "all"
+
+
+class ReportRow(NamedTuple):
+    """A row, and whether it needs a look."""
+
+    needs_look: bool
+    row: Row
+
+
+class LaneResult(NamedTuple):
+    """What became of a batch."""
+
+    rows: Sequence[ReportRow] = ()
+    changes: Changes = {}
+    late: Sequence[Frame] = ()  # frames that follow the batch: what finish() lets go
+
+
+class Lane(Protocol):
+    """One command's decision over batches of frames."""
+
+    def process(self, batch: FrameBatch) -> LaneResult:
+        """Decide every row of a batch."""
+        ...
+
+    def finish(self) -> LaneResult:
+        """Say what was still held when the input ended."""
+        ...
+
+    def summary(self) -> Mapping[str, RowValue]:
+        """Count what was seen."""
+        ...
+
+    def has_finding(self) -> bool:
+        """Tell whether the command's finding is there (exit status 1)."""
+        ...

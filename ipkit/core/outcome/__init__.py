@@ -1,0 +1,1 @@
+"""What rooms say: verdicts, reasons, counters, facts, the diary."""

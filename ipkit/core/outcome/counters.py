@@ -1,0 +1,76 @@
+"""The counters, by the names that nstat prints.
+
+One place for each name; which event moves which counter is said where the event is.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Mib(Enum):
+    """SNMP and Linux extension counters that the modelled paths move."""
+
+    IN_RECEIVES = "IpInReceives"
+    IN_HDR_ERRORS = "IpInHdrErrors"
+    IN_ADDR_ERRORS = "IpInAddrErrors"
+    FORW_DATAGRAMS = "IpForwDatagrams"
+    IN_UNKNOWN_PROTOS = "IpInUnknownProtos"
+    IN_DISCARDS = "IpInDiscards"
+    IN_DELIVERS = "IpInDelivers"
+    OUT_REQUESTS = "IpOutRequests"
+    OUT_DISCARDS = "IpOutDiscards"
+    OUT_NO_ROUTES = "IpOutNoRoutes"
+    REASM_TIMEOUT = "IpReasmTimeout"
+    REASM_REQDS = "IpReasmReqds"
+    REASM_OKS = "IpReasmOKs"
+    REASM_FAILS = "IpReasmFails"
+    FRAG_OKS = "IpFragOKs"
+    FRAG_FAILS = "IpFragFails"
+    FRAG_CREATES = "IpFragCreates"
+    OUT_TRANSMITS = "IpOutTransmits"
+    IN_NO_ROUTES = "IpExtInNoRoutes"
+    IN_TRUNCATED_PKTS = "IpExtInTruncatedPkts"
+    IN_MCAST_PKTS = "IpExtInMcastPkts"
+    OUT_MCAST_PKTS = "IpExtOutMcastPkts"
+    IN_BCAST_PKTS = "IpExtInBcastPkts"
+    OUT_BCAST_PKTS = "IpExtOutBcastPkts"
+    IN_OCTETS = "IpExtInOctets"
+    OUT_OCTETS = "IpExtOutOctets"
+    IN_MCAST_OCTETS = "IpExtInMcastOctets"
+    OUT_MCAST_OCTETS = "IpExtOutMcastOctets"
+    IN_BCAST_OCTETS = "IpExtInBcastOctets"
+    OUT_BCAST_OCTETS = "IpExtOutBcastOctets"
+    IN_CSUM_ERRORS = "IpExtInCsumErrors"
+    IN_NO_ECT_PKTS = "IpExtInNoECTPkts"
+    IN_ECT1_PKTS = "IpExtInECT1Pkts"
+    IN_ECT0_PKTS = "IpExtInECT0Pkts"
+    IN_CE_PKTS = "IpExtInCEPkts"
+    REASM_OVERLAPS = "IpExtReasmOverlaps"
+    IP_REVERSE_PATH_FILTER = "TcpExtIPReversePathFilter"
+    ICMP_IN_MSGS = "IcmpInMsgs"
+    ICMP_IN_ERRORS = "IcmpInErrors"
+    ICMP_IN_CSUM_ERRORS = "IcmpInCsumErrors"
+    ICMP_OUT_MSGS = "IcmpOutMsgs"
+    ICMP_OUT_ERRORS = "IcmpOutErrors"
+    ICMP_OUT_RATE_LIMIT_GLOBAL = "IcmpOutRateLimitGlobal"
+    ICMP_OUT_RATE_LIMIT_HOST = "IcmpOutRateLimitHost"
+    ICMP_OUT_DEST_UNREACHS = "IcmpOutDestUnreachs"
+    ICMP_OUT_TIME_EXCDS = "IcmpOutTimeExcds"
+    ICMP_OUT_PARM_PROBS = "IcmpOutParmProbs"
+    ICMP_OUT_REDIRECTS = "IcmpOutRedirects"
+    UDP_NO_PORTS = "UdpNoPorts"
+    UDP_IN_ERRORS = "UdpInErrors"
+    UDP_IN_CSUM_ERRORS = "UdpInCsumErrors"
+    UDP_IGNORED_MULTI = "UdpIgnoredMulti"
+    UDP_IN_DATAGRAMS = "UdpInDatagrams"
+    UDP_OUT_DATAGRAMS = "UdpOutDatagrams"
+    UDP_SNDBUF_ERRORS = "UdpSndbufErrors"
+
+    @property
+    def bare(self) -> str:
+        """The name without its group, as summaries list it."""
+        for group in ("IpExt", "TcpExt", "Icmp", "Udp", "Ip"):
+            if self.value.startswith(group):
+                return self.value.removeprefix(group)
+        return self.value

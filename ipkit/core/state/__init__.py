@@ -1,0 +1,1 @@
+"""The only things that remember."""

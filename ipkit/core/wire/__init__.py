@@ -1,0 +1,1 @@
+"""Bytes and fields: one offset table per header, no opinions, no host."""
