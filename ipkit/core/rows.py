@@ -1,0 +1,47 @@
+"""The keys that every packet row begins with, and how their values are written.
+
+One place for the spelling of times, addresses and identifications in reports.
+"""
+
+from __future__ import annotations
+
+from ipkit.core.frames import FrameBatch
+from ipkit.core.lanes import RowValue
+from ipkit.core.wire.ipv4 import HEADER_BYTES, address_text, read
+
+
+def time_text(tstamp_ns: int) -> str:
+    """Return a time in seconds with nine digits, exact also below zero."""
+    seconds, rest = divmod(abs(tstamp_ns), 1_000_000_000)
+    return f"{'-' if tstamp_ns < 0 else ''}{seconds}.{rest:09d}"
+
+
+def hex16(value: int) -> str:
+    """Return a 16-bit value as reports print it."""
+    return f"0x{value:04x}"
+
+
+def frame_keys(batch: FrameBatch, row: int) -> dict[str, RowValue]:
+    """Return the keys that say which frame a row speaks of."""
+    keys: dict[str, RowValue] = {
+        "file": batch.file,
+        "frame": batch.first_number + row,
+        "time": time_text(batch.tstamp_ns[row]),
+    }
+    interface = batch.interfaces[batch.interface[row]]
+    if interface is not None:
+        keys["iface"] = interface
+    return keys
+
+
+def header_keys(data: bytes, at: int, end: int) -> dict[str, RowValue]:
+    """Return the keys read from an IPv4 header; none where its twenty bytes are not all there."""
+    if end - at < HEADER_BYTES:
+        return {}
+    header = read(data, at)
+    return {
+        "src": address_text(header.saddr),
+        "dst": address_text(header.daddr),
+        "proto": header.protocol,
+        "id": hex16(header.id),
+    }
