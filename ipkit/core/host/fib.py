@@ -6,8 +6,9 @@ routing in core/route.py.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum, IntFlag
 from typing import Final
 
@@ -146,12 +147,31 @@ DEFAULT_RULES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
+class BulkRoutes:
+    """Many routes of one table as columns: a million of them must not be a million objects.
+
+    Sorted by prefix, then length. Every (prefix, length) stands here once, and none of them in `Fib.tables` of the
+    same table as well: so metrics never compete inside a row. All have tos 0.
+    """
+
+    prefixes: array[int]  # 'I', host order
+    lengths: array[int]  # 'B'
+    kinds: array[int]  # 'I', index into `templates`
+    templates: tuple[FibEntry, ...]  # everything but prefix and length, which are 0 here
+
+    def entry(self, row: int) -> FibEntry:
+        """Return one row as the route it stands for."""
+        return replace(self.templates[self.kinds[row]], prefix=self.prefixes[row], length=self.lengths[row])
+
+
+@dataclass(frozen=True, slots=True)
 class Fib:
     """All rules and tables; entries of one table in the order in which a lookup meets equals."""
 
     tables: Mapping[int, tuple[FibEntry, ...]]
     rules: tuple[Rule, ...] = DEFAULT_RULES
     has_custom_rules: bool = False  # a rule was once added or removed: local and main are two tables
+    bulk: Mapping[int, BulkRoutes] = field(default_factory=dict)  # by table: what is too much for entries
 
 
 @dataclass(slots=True)
