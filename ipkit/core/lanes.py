@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from ipkit.core.frames import Changes, Frame, FrameBatch
@@ -36,7 +37,7 @@ class LaneResult(NamedTuple):
     """What became of a batch."""
 
     rows: Sequence[ReportRow] = ()
-    changes: Changes = {}
+    changes: Changes = MappingProxyType({})
     late: Sequence[Frame] = ()  # frames that follow the batch: what finish() lets go
 
 

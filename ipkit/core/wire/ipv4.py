@@ -24,7 +24,13 @@ PROTO_TCP: Final = 6
 PROTO_UDP: Final = 17
 PROTO_UDPLITE: Final = 136
 
-PROTOCOL_NAMES: Final = {PROTO_ICMP: "icmp", PROTO_IGMP: "igmp", PROTO_TCP: "tcp", PROTO_UDP: "udp", PROTO_UDPLITE: "udplite"}
+PROTOCOL_NAMES: Final = {
+    PROTO_ICMP: "icmp",
+    PROTO_IGMP: "igmp",
+    PROTO_TCP: "tcp",
+    PROTO_UDP: "udp",
+    PROTO_UDPLITE: "udplite",
+}
 
 _HEADER = Struct("!BBHHHBBHII")
 unpack_from = _HEADER.unpack_from

@@ -1,0 +1,98 @@
+"""The command line's outer shell: which commands there are, and how a process ends.
+
+The only place where an error becomes a line on stderr and an exit status. A command is imported when it is called,
+so that help and completion cost no more than click itself.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from importlib import import_module
+from typing import Any, Final, NoReturn
+
+import click
+
+from ipkit import __version__
+from ipkit.errors import ExitStatus, IpkitError
+
+COMMANDS: Final = {
+    "csum": "Verify, explain or repair checksums.",
+}
+"""Every command and its line in the overview; the module of the same name in ipkit/commands holds the command."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when one of them is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the overview."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"ipkit.commands.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="ipkit %(version)s")
+def group() -> None:
+    """Ask what Linux would do with a packet, and why.
+
+    Captures go in, the kernel's answer comes out: offline, without root, function by function.
+    """
+
+
+def main() -> NoReturn:
+    """Run the program and end the process."""
+    try:
+        status = group.main(prog_name="ipkit", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        status = complain(error, _one_line_usage(error))
+    except IpkitError as error:
+        status = complain(error, str(error))
+    except BrokenPipeError:
+        _die_of_closed_pipe()
+    except (KeyboardInterrupt, click.Abort):
+        status = ExitStatus.INTERRUPTED
+    sys.exit(int(status or ExitStatus.FINE))
+
+
+def complain(error: Exception, line: str) -> ExitStatus:
+    """Say in one line on stderr what was wrong, and which command says it."""
+    context: Any = getattr(error, "ctx", None) or click.get_current_context(silent=True)
+    name = context.command_path if context is not None else _command_named_in_arguments()
+    text = f"{name}: {' '.join(line.split())}\n"
+    sys.stderr.buffer.write(text.encode("utf-8", "surrogateescape"))
+    sys.stderr.flush()
+    return ExitStatus.USAGE
+
+
+def _one_line_usage(error: click.ClickException) -> str:
+    """Return click's complaint, with the way to the help where the call itself was wrong."""
+    line = error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    return f"{line} (see {context.command_path} --help)" if context is not None else line
+
+
+def _command_named_in_arguments() -> str:
+    """Return the command an error belongs to once click has left its context."""
+    named = next((word for word in sys.argv[1:] if word in COMMANDS), None)
+    return f"ipkit {named}" if named else "ipkit"
+
+
+def _die_of_closed_pipe() -> NoReturn:
+    """End as any filter does whose reader has gone: silently, by SIGPIPE."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGPIPE)
+    sys.exit(128 + signal.SIGPIPE)

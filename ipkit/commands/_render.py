@@ -1,0 +1,198 @@
+"""Rows, facts and summaries into words: the only sentences for humans.
+
+A Report is what a command speaks to. It knows how many rows are wanted, how they are drawn and where they go;
+it never decides what a row says.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import BinaryIO, Final
+
+import click
+
+from ipkit.commands._columns import Column
+from ipkit.commands._formats import JsonDocument, JsonLines, Separated, Sink, Tables
+from ipkit.commands._options import MACHINE_FORMATS, ReportOptions
+from ipkit.core.lanes import ReportRow, Row, RowWish
+
+NOTHING: Final = "-"
+GAP: Final = 2
+
+COLOURS: Final = {
+    "ok": "green",
+    "complete": "green",
+    "bad": "red",
+    "malformed": "red",
+    "dropped": "red",
+    "failed": "red",
+    "error": "red",
+    "too_big": "yellow",
+    "partial": "yellow",
+    "truncated": "yellow",
+    "incomplete": "yellow",
+    "timeout": "yellow",
+    "evicted": "yellow",
+}
+"""The words of verdict columns that are worth a colour."""
+
+
+class Report:
+    """One command's report: rows as they come, then the summary."""
+
+    def __init__(self, options: ReportOptions, columns: Sequence[Column], out: BinaryIO) -> None:
+        self._options = options
+        self._columns = columns
+        self._out = out
+        self._width = shutil.get_terminal_size().columns if out.isatty() else 0
+        self._colour = _wants_colour(options, out)
+        self._sink = self._make_sink()
+        self._machine = options.format in MACHINE_FORMATS
+        self._shown = 0
+        self._left_out = 0
+        self._notes: list[str] = []
+
+    @property
+    def wish(self) -> RowWish:
+        """Which rows are worth making."""
+        if self._options.quiet:
+            return RowWish.NONE
+        return RowWish.ALL if self._machine or self._options.every_row else RowWish.LOOK
+
+    def note(self, line: str) -> None:
+        """Say something once, under the table; the machine forms have it in the summary."""
+        if line not in self._notes:
+            self._notes.append(line)
+
+    def rows(self, rows: Iterable[ReportRow]) -> None:
+        """Write the rows that the options ask for."""
+        if self._options.quiet:
+            return
+        wanted = rows if self._machine or self._options.every_row else (row for row in rows if row.needs_look)
+        limit = 0 if self._machine else self._options.limit
+        texts = []
+        for row in wanted:
+            if limit and self._shown >= limit:
+                self._left_out += 1
+                continue
+            self._shown += 1
+            texts.append(self._sink.row(row.row))
+        self._write("".join(texts))
+
+    def close(self, summary: Mapping[str, object]) -> None:
+        """Write the summary and let everything go out."""
+        if self._options.quiet < 2:
+            self._write(self._sink.close(summary))
+
+    def _write(self, text: str) -> None:
+        if text:
+            self._out.write(text.encode("utf-8", "surrogateescape"))
+            self._out.flush()
+
+    def _make_sink(self) -> Sink:
+        name, quiet = self._options.format, bool(self._options.quiet)
+        if name == "jsonl":
+            return JsonLines()
+        if name == "json":
+            return JsonDocument()
+        if name in ("csv", "tsv"):
+            return Separated(self._columns, "," if name == "csv" else "\t", summary_only=quiet)
+        return Tables(self._table, self._conclusion)
+
+    def _table(self, rows: Sequence[Row]) -> str:
+        """Draw some rows; on a terminal too narrow for all columns, what says nothing steps out of the grid."""
+        columns = list(self._columns)
+        cells = [[_cell(column, row) for column in columns] for row in rows]
+        caption = ""
+        if self._width and _grid_width(columns, cells) > self._width:
+            columns, cells, caption = _without_constants(columns, cells)
+        if self._colour:
+            cells = [[_coloured(text) for text in line] for line in cells]
+        return caption + drawn([column.heading for column in columns], cells, self._table_format) + "\n"
+
+    def _conclusion(self, summary: Mapping[str, object]) -> str:
+        lines = []
+        if self._left_out:
+            rows = "row" if self._left_out == 1 else "rows"
+            lines.append(f"({self._left_out} more {rows} not shown; --limit 0 shows all)\n")
+        lines += [f"{note}\n" for note in self._notes]
+        if self._shown:
+            lines.append("\n")
+        return "".join(lines) + summary_text(summary, self._table_format)
+
+    @property
+    def _table_format(self) -> str:
+        return "simple" if self._options.format == "table" else self._options.format
+
+
+def drawn(headings: Sequence[str], cells: Sequence[Sequence[str]], table_format: str) -> str:
+    """Draw one table; what looks like a number is left as it is written."""
+    from tabulate import tabulate
+
+    return tabulate(cells, headings, tablefmt=table_format, disable_numparse=True)
+
+
+def summary_text(summary: Mapping[str, object], table_format: str = "simple") -> str:
+    """Return a summary: plain values on lines of their own, counts by kind as a grid."""
+    plain = [(key, value) for key, value in summary.items() if not isinstance(value, Mapping)]
+    grids = {key: value for key, value in summary.items() if isinstance(value, Mapping)}
+    text = "".join(_wrapped([f"{key} {value}" for key, value in plain]))
+    kinds = list(dict.fromkeys(kind for counts in grids.values() for kind in counts))
+    if grids:
+        cells = [[key, *(str(counts.get(kind, NOTHING)) for kind in kinds)] for key, counts in grids.items()]
+        text += drawn(["", *kinds], cells, table_format) + "\n"
+    return text
+
+
+def _wrapped(words: Sequence[str], width: int = 79) -> list[str]:
+    lines = [""]
+    for word in words:
+        joined = f"{lines[-1]}  {word}" if lines[-1] else word
+        if len(joined) > width:
+            lines.append(word)
+        else:
+            lines[-1] = joined
+    return [f"{line}\n" for line in lines if line]
+
+
+def _wants_colour(options: ReportOptions, out: BinaryIO) -> bool:
+    if options.format != "table":
+        return False
+    if options.colour is not None:
+        return options.colour
+    return out.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _coloured(text: str) -> str:
+    colour = COLOURS.get(text)
+    return click.style(text, fg=colour) if colour else text
+
+
+def _cell(column: Column, row: Row) -> str:
+    value = row.get(column.key)
+    return NOTHING if value is None else column.shown(value)
+
+
+def _grid_width(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> int:
+    widths = [max(len(column.heading), *(len(line[i]) for line in cells)) for i, column in enumerate(columns)]
+    return sum(widths) + GAP * (len(widths) - 1)
+
+
+def _without_constants(
+    columns: Sequence[Column], cells: Sequence[Sequence[str]]
+) -> tuple[list[Column], list[list[str]], str]:
+    """Take columns that say the same in every row out of the grid; what they say stands in a line above it."""
+    same = [len({line[i] for line in cells}) == 1 and len(cells) > 1 for i in range(len(columns))]
+    empty = [all(line[i] == NOTHING for line in cells) for i in range(len(columns))]
+    kept = [i for i in range(len(columns)) if not same[i] and not empty[i]]
+    said = [f"{columns[i].heading} {cells[0][i]}" for i in range(len(columns)) if same[i] and not empty[i]]
+    caption = "".join(_wrapped(said))
+    return [columns[i] for i in kept], [[line[i] for i in kept] for line in cells], caption
+
+
+def report_stream() -> BinaryIO:
+    """Return standard output as bytes."""
+    return sys.stdout.buffer

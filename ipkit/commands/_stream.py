@@ -1,0 +1,137 @@
+"""The one loop that all capture commands share: read, decide, write.
+
+Law: it knows no packet. A lane decides, a report speaks, a writer writes; here only their order is settled, and what
+becomes of the output when the input is damaged, the reader of the report leaves, or the user interrupts.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from ipkit.commands._columns import Column
+from ipkit.commands._interrupts import Interrupts
+from ipkit.commands._options import CaptureOptions, ReportOptions
+from ipkit.commands._progress import Progress
+from ipkit.commands._render import Report
+from ipkit.core.lanes import Lane, LaneResult, RowWish
+from ipkit.errors import CaptureError, ExitStatus
+
+if TYPE_CHECKING:
+    from ipkit.edge.capture_reader import CaptureStream
+    from ipkit.edge.capture_writer import CaptureWriter
+
+
+def run_captures(
+    captures: CaptureOptions, options: ReportOptions, columns: Sequence[Column], make_lane: Callable[[RowWish], Lane]
+) -> ExitStatus:
+    """Take captures through a lane and report; the status is the command's."""
+    from ipkit.edge.capture_reader import CaptureStream
+
+    names = input_names(captures.files)
+    with opened_report(options, columns, captures.write) as report, _opened_writer(captures.write) as writer:
+        lane = make_lane(report.wish)
+        stream = CaptureStream(names, captures.count)
+        run = _Run(lane, report, writer)
+        try:
+            interrupted = run.read(stream, Progress(stream.total, captures.progress))
+        except CaptureError as damage:
+            run.finish()
+            raise damage from None
+        finally:
+            stream.close()
+        run.finish()
+    if interrupted:
+        return ExitStatus.INTERRUPTED
+    return ExitStatus.FINDING if lane.has_finding() else ExitStatus.FINE
+
+
+def input_names(files: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what to read: the files named, or stdin where that is not a terminal."""
+    if files:
+        return files
+    if sys.stdin is None or sys.stdin.isatty():
+        context = click.get_current_context()
+        raise click.UsageError("no capture given: name a FILE, or - for standard input", context)
+    return ("-",)
+
+
+@contextmanager
+def opened_report(options: ReportOptions, columns: Sequence[Column], packets_to: str | None) -> Iterator[Report]:
+    """Open the report where it belongs: stdout, a file, or stderr where the packets take stdout."""
+    if options.place not in (None, "-"):
+        from ipkit.edge.output_target import OutputTarget
+
+        with OutputTarget(str(options.place)) as target:
+            yield Report(options, columns, target.stream)
+            target.commit()
+    elif packets_to == "-":
+        if options.place == "-":
+            raise click.UsageError("packets and report cannot both go to stdout", click.get_current_context())
+        yield Report(replace(options, quiet=max(1, options.quiet)), columns, sys.stderr.buffer)
+    else:
+        yield Report(options, columns, sys.stdout.buffer)
+
+
+@contextmanager
+def _opened_writer(target: str | None) -> Iterator[CaptureWriter | None]:
+    if target is None:
+        yield None
+        return
+    from ipkit.edge.capture_writer import CaptureWriter
+
+    with CaptureWriter(target) as writer:
+        yield writer
+
+
+class _Run:
+    """One pass over the input: what was decided is written first, then reported."""
+
+    def __init__(self, lane: Lane, report: Report, writer: CaptureWriter | None) -> None:
+        self._lane = lane
+        self._report = report
+        self._writer = writer
+        self._reader_left: BrokenPipeError | None = None
+
+    def read(self, stream: CaptureStream, progress: Progress) -> bool:
+        """Go through the batches; tell whether an interrupt ended them."""
+        with Interrupts() as interrupts:
+            try:
+                for batch in interrupts.until(stream):
+                    result = self._lane.process(batch)
+                    if self._writer is not None:
+                        self._writer.write_batch(batch, result.changes)
+                    progress.hide()
+                    self._say(result)
+                    progress.show(stream.position)
+            finally:
+                progress.hide()
+        return interrupts.happened
+
+    def finish(self) -> None:
+        """Let go what was held, make the output appear, conclude the report."""
+        result = self._lane.finish()
+        if self._writer is not None:
+            for frame in result.late:
+                self._writer.write_frame(frame)
+            self._writer.commit()
+        self._say(result)
+        if self._reader_left is not None:
+            raise self._reader_left
+        self._report.close(self._lane.summary())
+
+    def _say(self, result: LaneResult) -> None:
+        """Report rows; a reader who leaves ends the run, unless a capture is being written: that is finished first."""
+        if self._reader_left is not None:
+            return
+        try:
+            self._report.rows(result.rows)
+        except BrokenPipeError as error:
+            if self._writer is None:
+                raise
+            self._reader_left = error
