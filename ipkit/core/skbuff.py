@@ -82,7 +82,7 @@ class SkBuff:
     route: Route | None = None  # skb_dst: set once, by routing
     cb: IpControlBlock = field(default_factory=IpControlBlock)
     ignore_df: bool = False
-    frag_list: tuple[SkBuff, ...] = ()  # a queue that was never copied together: what the fast path of ip_do_fragment needs
+    frag_list: tuple[SkBuff, ...] = ()  # pieces never copied together
     gso_size: int = 0
     mark: int = 0
     on_wire: int = 0  # bytes of the datagram on the wire where the capture kept fewer; 0: all of them are here
