@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import BinaryIO, Final
+from typing import Final, Protocol
 
 import click
 
@@ -40,10 +39,26 @@ COLOURS: Final = {
 """The words of verdict columns that are worth a colour."""
 
 
+class ByteSink(Protocol):
+    """What a report is written to."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take all of the bytes."""
+        ...
+
+    def flush(self) -> object:
+        """Let them go out."""
+        ...
+
+    def isatty(self) -> bool:
+        """Tell whether a person looks at them."""
+        ...
+
+
 class Report:
     """One command's report: rows as they come, then the summary."""
 
-    def __init__(self, options: ReportOptions, columns: Sequence[Column], out: BinaryIO) -> None:
+    def __init__(self, options: ReportOptions, columns: Sequence[Column], out: ByteSink) -> None:
         self._options = options
         self._columns = columns
         self._out = out
@@ -158,7 +173,7 @@ def _wrapped(words: Sequence[str], width: int = 79) -> list[str]:
     return [f"{line}\n" for line in lines if line]
 
 
-def _wants_colour(options: ReportOptions, out: BinaryIO) -> bool:
+def _wants_colour(options: ReportOptions, out: ByteSink) -> bool:
     if options.format != "table":
         return False
     if options.colour is not None:
@@ -191,8 +206,3 @@ def _without_constants(
     said = [f"{columns[i].heading} {cells[0][i]}" for i in range(len(columns)) if same[i] and not empty[i]]
     caption = "".join(_wrapped(said))
     return [columns[i] for i in kept], [[line[i] for i in kept] for line in cells], caption
-
-
-def report_stream() -> BinaryIO:
-    """Return standard output as bytes."""
-    return sys.stdout.buffer

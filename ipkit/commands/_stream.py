@@ -64,18 +64,16 @@ def input_names(files: tuple[str, ...]) -> tuple[str, ...]:
 @contextmanager
 def opened_report(options: ReportOptions, columns: Sequence[Column], packets_to: str | None) -> Iterator[Report]:
     """Open the report where it belongs: stdout, a file, or stderr where the packets take stdout."""
-    if options.place not in (None, "-"):
-        from ipkit.edge.output_target import OutputTarget
+    from ipkit.edge.output_target import OutputTarget
 
-        with OutputTarget(str(options.place)) as target:
-            yield Report(options, columns, target.stream)
-            target.commit()
-    elif packets_to == "-":
-        if options.place == "-":
-            raise click.UsageError("packets and report cannot both go to stdout", click.get_current_context())
+    if packets_to == "-" and options.place is None:
         yield Report(replace(options, quiet=max(1, options.quiet)), columns, sys.stderr.buffer)
-    else:
-        yield Report(options, columns, sys.stdout.buffer)
+        return
+    if packets_to == options.place == "-":
+        raise click.UsageError("packets and report cannot both go to stdout", click.get_current_context())
+    with OutputTarget(options.place or "-") as target:
+        yield Report(options, columns, target)
+        target.commit()
 
 
 @contextmanager
