@@ -142,7 +142,7 @@ class Blocks:
 def ticks_of(time_ns: int, interface: Interface) -> int:
     """Return a time in the units of an interface, rounded down."""
     resol = 6 if interface.tsresol is None else interface.tsresol
-    per_second = 2 ** (resol & 0x7F) if resol & 0x80 else 10**resol
+    per_second: int = 2 ** (resol & 0x7F) if resol & 0x80 else 10**resol
     return (time_ns - (interface.tsoffset or 0) * 1_000_000_000) * per_second // 1_000_000_000
 
 
