@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum, IntFlag
-from typing import Final
+from typing import Final, NamedTuple
 
 TABLE_LOCAL: Final = 255
 TABLE_MAIN: Final = 254
@@ -56,6 +56,7 @@ class RouteFlag(IntFlag):
     BROADCAST = 2
     MULTICAST = 4
     DOREDIRECT = 8
+    REDIRECTED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,22 @@ class Fib:
     bulk: Mapping[int, BulkRoutes] = field(default_factory=dict)  # by table: what is too much for entries
 
 
+class FibResult(NamedTuple):
+    """What rules and tables said of one key (struct fib_result).
+
+    An error keeps what gave it: the entry of a reject type, or the rule. A bulk row's entry is its template, so prefix
+    and length stand here.
+    """
+
+    errno: int = 0
+    entry: FibEntry | None = None
+    nexthop: NextHop | None = None
+    prefix: int = 0
+    length: int = 0
+    table: int = 0  # as it is reported: while local and main share a trie, that is main
+    rule: Rule | None = None
+
+
 @dataclass(slots=True)
 class Route:
     """The answer of a lookup: what a packet carries as its destination entry (struct rtable)."""
@@ -193,3 +210,4 @@ class Route:
     pmtu_locked: bool = False
     expires_ns: int = 0
     multipath: bool = False
+    found: FibResult | None = None  # None: decided without a lookup
