@@ -68,6 +68,7 @@ class NextHop:
     weight: int = 1
     scope: int = SCOPE_HOST
     flags: NextHopFlag = NextHopFlag.NONE
+    gateway6: str = ""  # an IPv6 gateway (`via inet6`): `gateway` is 0, and a gateway is used all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,9 @@ class Rule:
     uidrange: tuple[int, int] | None = None
     l3mdev: bool = False
     suppress_prefixlength: int = -1
+    suppress_ifgroup: int = -1
+    tun_id: int = 0  # 0: not asked for
+    protocol: str = ""  # who made the rule, where that was said: printed again
 
 
 DEFAULT_RULES: Final = (

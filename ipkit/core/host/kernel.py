@@ -200,6 +200,41 @@ class FineReasons(Enum):
     NAMED = "named"
 
 
+class RuleSelectors(Enum):
+    """What a routing rule can select by, besides addresses, devices, TOS, mark and user."""
+
+    CLASSIC = "nothing more"
+    PORTS_AND_DSCP = "protocol, ports and DSCP"
+
+
+class GatewayFamily(Enum):
+    """Which addresses the gateway of an IPv4 route may have."""
+
+    IPV4 = "IPv4"
+    ANY = "IPv4 or IPv6"
+
+
+class EcnInTos(Enum):
+    """Whether the TOS of a route or rule may have the two ECN bits set."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+
+
+class PolicyKnobs(Enum):
+    """How disable_policy, disable_xfrm and proxy_arp_pvlan of all devices and of one combine."""
+
+    DEVICE_ONLY = "device only"
+    EITHER = "either"
+
+
+class IcmpProbe(Enum):
+    """Whether icmp_echo_enable_probe exists."""
+
+    ABSENT = "absent"
+    SYSCTL = "icmp_echo_enable_probe"
+
+
 @dataclass(frozen=True, slots=True)
 class KernelProfile:
     """The behaviours of one kernel."""
@@ -232,6 +267,11 @@ class KernelProfile:
     udp_gso: UdpGso
     priority_by_tos: PriorityByTos
     fine_reasons: FineReasons
+    rule_selectors: RuleSelectors
+    gateway_family: GatewayFamily
+    ecn_in_tos: EcnInTos
+    policy_knobs: PolicyKnobs
+    icmp_probe: IcmpProbe
 
 
 LINUX_4_14: Final = KernelProfile(
@@ -263,6 +303,11 @@ LINUX_4_14: Final = KernelProfile(
     udp_gso=UdpGso.SEGMENTS_64,
     priority_by_tos=PriorityByTos.ALWAYS,
     fine_reasons=FineReasons.LABELS_ONLY,
+    rule_selectors=RuleSelectors.CLASSIC,
+    gateway_family=GatewayFamily.IPV4,
+    ecn_in_tos=EcnInTos.ACCEPTED,
+    policy_knobs=PolicyKnobs.DEVICE_ONLY,
+    icmp_probe=IcmpProbe.ABSENT,
 )
 
 LINUX_6_18: Final = replace(
@@ -294,6 +339,11 @@ LINUX_6_18: Final = replace(
     udp_gso=UdpGso.SEGMENTS_128,
     priority_by_tos=PriorityByTos.SYSCTL,
     fine_reasons=FineReasons.NAMED,
+    rule_selectors=RuleSelectors.PORTS_AND_DSCP,
+    gateway_family=GatewayFamily.ANY,
+    ecn_in_tos=EcnInTos.REFUSED,
+    policy_knobs=PolicyKnobs.EITHER,
+    icmp_probe=IcmpProbe.SYSCTL,
 )
 
 PROFILES: Final = {profile.name: profile for profile in (LINUX_4_14, LINUX_6_18)}
