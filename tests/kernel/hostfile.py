@@ -1,0 +1,103 @@
+"""A host description as the harness understands it: read from TOML, or made by a generator and written as TOML.
+
+Law: nothing of ipkit. This is a second reading of the same file, so that the kernel can contradict the first.
+Routes, rules and neighbours stay the text that `ip` takes.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class LinkText:
+    """One [link.NAME] section."""
+
+    name: str
+    kind: str = "ethernet"
+    address: str | None = None
+    mtu: int = 1500
+    up: bool = True
+    carrier: bool = True
+    arp: bool = True
+    addr: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    master: str | None = None
+    link: str | None = None
+    id: int = 0
+    table: int = 0
+    pointopoint: str | None = None
+
+
+@dataclass(frozen=True)
+class HostText:
+    """The parts of a host description that make a network namespace."""
+
+    links: tuple[LinkText, ...] = ()
+    sysctl: Mapping[str, str] = field(default_factory=dict)
+    routes: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    neigh: tuple[str, ...] = ()
+    nexthops: tuple[str, ...] = ()
+    neigh_default: str = "assume"
+    listen: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def own_addresses(self) -> frozenset[str]:
+        """The addresses that some link was given, without their prefix lengths."""
+        return frozenset(text.split()[0].partition("/")[0] for link in self.links for text in link.addr)
+
+
+LINK_KEYS = {
+    "kind", "address", "mtu", "up", "carrier", "arp", "addr", "groups", "master", "link", "id", "table", "pointopoint",
+}  # fmt: skip
+
+
+def from_mapping(host: Mapping[str, Any]) -> HostText:
+    """Return the host that a parsed TOML document describes; parts that no kernel can be given are left out."""
+    links = []
+    for name, section in host.get("link", {}).items():
+        known = {key: value for key, value in section.items() if key in LINK_KEYS}
+        for key in ("addr", "groups"):
+            known[key] = tuple(known.get(key, ()))
+        links.append(LinkText(name, **known))
+    lines = {key: tuple(host.get(key, ())) for key in ("routes", "rules", "neigh", "nexthops")}
+    return HostText(
+        links=tuple(links),
+        sysctl={name: str(value) for name, value in host.get("sysctl", {}).items()},
+        neigh_default=host.get("neigh_default", "assume"),
+        listen=tuple(host.get("listen", ())),
+        **lines,
+    )
+
+
+def from_toml(text: str) -> HostText:
+    """Return the host that a TOML text describes."""
+    return from_mapping(tomllib.loads(text))
+
+
+def to_toml(host: Mapping[str, Any]) -> str:
+    """Return a mapping of that shape as the TOML text a person would write."""
+    top = [f"{key} = {_value(value)}" for key, value in host.items() if key not in ("sysctl", "link")]
+    if host.get("sysctl"):
+        top += ["", "[sysctl]", *(f'"{name}" = {_value(value)}' for name, value in host["sysctl"].items())]
+    for name, section in host.get("link", {}).items():
+        heading = name if name.replace("_", "").isalnum() else f'"{name}"'
+        top += ["", f"[link.{heading}]", *(f"{key} = {_value(value)}" for key, value in section.items())]
+    return "\n".join(top).strip() + "\n"
+
+
+def _value(value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        case Sequence():
+            items = [_value(item) for item in value]
+            return "[" + ", ".join(items) + "]" if len(items) < 2 else "[\n    " + ",\n    ".join(items) + ",\n]"
+        case _:
+            return str(value)
