@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, IntFlag
+from typing import NamedTuple
 
 from ipkit.core.host.fib import Route
 
@@ -71,6 +72,14 @@ class IpControlBlock:
     iif: str = ""
 
 
+class Buffer(NamedTuple):
+    """What surrounds a datagram's bytes in memory, where that decides something."""
+
+    headroom: int  # free bytes in front of the data
+    cloned: bool = False  # another sk_buff reads the same bytes
+    shared: bool = False  # another user holds the same sk_buff
+
+
 @dataclass(slots=True)
 class SkBuff:
     """One IPv4 datagram (struct sk_buff)."""
@@ -82,7 +91,13 @@ class SkBuff:
     route: Route | None = None  # skb_dst: set once, by routing
     cb: IpControlBlock = field(default_factory=IpControlBlock)
     ignore_df: bool = False
-    frag_list: tuple[SkBuff, ...] = ()  # pieces never copied together
+    frag_list: tuple[SkBuff, ...] = ()  # pieces never copied together: bare payload that follows `data`
+    buffer: Buffer | None = None  # None: room enough, and nobody else's
     gso_size: int = 0
     mark: int = 0
     on_wire: int = 0  # bytes of the datagram on the wire where the capture kept fewer; 0: all of them are here
+
+    @property
+    def length(self) -> int:
+        """Bytes of the datagram with all its pieces, also those that the capture left out (skb->len)."""
+        return (self.on_wire or len(self.data)) + sum(len(piece.data) for piece in self.frag_list)
