@@ -25,7 +25,7 @@ install: $(READY)
 $(READY): $(INSTALLED) .ci/python
 	$(SAY) 'environment: $(VENV), made once'
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { python=$$(sh .ci/python) && "$$python" -m venv --clear $(VENV); }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[dev]'
 	@touch $(READY)
 
 format: $(READY)

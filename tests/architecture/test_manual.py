@@ -1,0 +1,98 @@
+"""The manual and the program say the same: every option is described, nothing else is, and the examples run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from ipkit.cli import COMMANDS, group
+from tests.support.manual import described_options, examples, named_options, page, pages
+from tests.support.source import ROOT
+
+EXAMPLES = [
+    pytest.param(script, id=f"{path.stem}-{number}")
+    for path in pages()
+    for number, script in enumerate(examples(path.read_text()), 1)
+]
+
+
+def command_named(name: str) -> click.Command:
+    command = group.get_command(click.Context(group), name)
+    assert command is not None
+    return command
+
+
+def options_of(name: str) -> set[str]:
+    command = command_named(name)
+    with click.Context(command, info_name=name, help_option_names=["-h", "--help"]) as context:
+        parameters = [parameter for parameter in command.get_params(context) if isinstance(parameter, click.Option)]
+    return {spelling for option in parameters for spelling in (*option.opts, *option.secondary_opts)}
+
+
+COMMON = {"-h", "--help", "--version"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_described(name: str) -> None:
+    described = described_options(page(f"ipkit {name}")) | described_options(page("ipkit"))
+    assert options_of(name) - described - COMMON == set()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_page_of_a_command_names_all_it_takes(name: str) -> None:
+    command = command_named(name)
+    mentioned = named_options(page(f"ipkit {name}"))
+    for option in (parameter for parameter in command.params if isinstance(parameter, click.Option)):
+        assert mentioned & set(option.opts), f"{name} {option.opts}"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_page_describes_no_option_that_is_not_there(name: str) -> None:
+    assert named_options(page(f"ipkit {name}")) - options_of(name) == set()
+
+
+def test_the_overview_describes_no_option_that_is_not_there() -> None:
+    known = set[str]().union(*(options_of(name) for name in COMMANDS)) | COMMON
+    assert described_options(page("ipkit")) - known == set()
+
+
+def test_the_overview_lists_the_commands() -> None:
+    assert [line.removeprefix(".It Cm ") for line in page("ipkit").splitlines() if line.startswith(".It Cm ")][
+        : len(COMMANDS)
+    ] == list(COMMANDS)
+
+
+@pytest.mark.parametrize("script", EXAMPLES)
+def test_an_example_runs_as_printed(script: str, tmp_path: Path) -> None:
+    for capture in (ROOT / "examples").glob("*.pcap*"):
+        shutil.copy(capture, tmp_path)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    ended = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode in (0, 1), ended.stderr
+    assert not re.search("^ipkit|Traceback", ended.stderr, re.MULTILINE), ended.stderr
+
+
+@pytest.mark.parametrize("path", pages(), ids=lambda path: path.stem)
+def test_a_page_is_without_a_fault(path: Path) -> None:
+    if shutil.which("mandoc") is None:
+        pytest.skip("needs mandoc")
+    ended = subprocess.run(
+        ["mandoc", "-T", "lint", "-W", "warning", str(path)], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (0, "")
