@@ -39,6 +39,7 @@ class LaneResult(NamedTuple):
     rows: Sequence[ReportRow] = ()
     changes: Changes = MappingProxyType({})
     late: Sequence[Frame] = ()  # frames that follow the batch: what finish() lets go
+    icmp: Sequence[Frame] = ()  # errors the host would send: what --icmp FILE gets
 
 
 class Lane(Protocol):
