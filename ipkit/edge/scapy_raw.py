@@ -1,0 +1,84 @@
+"""scapy's raw capture classes, without what loading and using them brings along.
+
+Law: this is the only room that loads scapy, and it does so when it is called, not when it is imported. Nothing is
+read from or written to the home directory, and no route, interface or socket is touched.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
+from io import BytesIO
+from types import ModuleType
+from typing import Final, NamedTuple
+
+PCAP_HEADER_BYTES: Final = 24
+
+STAND_IN: Final[dict[str, int]] = {"MTU": 0xFFFF, "DLT_EN10MB": 1, "DLT_RAW": 101}
+"""All that scapy.utils takes from scapy.data."""
+
+NOWHERE: Final = "/dev/null/none"
+HOME_FOLDERS: Final = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
+
+
+class PcapHeader(NamedTuple):
+    """The fields of a pcap file header, as scapy reads them."""
+
+    byte_order: str  # as struct spells it
+    nano: bool
+    snaplen: int
+    network: int  # link type, and above it bits about the frame check sequence
+
+
+def read_pcap_header(raw: bytes) -> PcapHeader | None:
+    """Let scapy read the header of a pcap file; None: it is not one."""
+    scapy = _scapy_utils()
+    try:
+        reader = scapy.RawPcapReader(BytesIO(raw))
+    except scapy.Scapy_Exception:
+        return None
+    return PcapHeader(reader.endian, reader.nano, reader.snaplen, reader.linktype)
+
+
+def pcap_header(header: PcapHeader) -> bytes:
+    """Let scapy write the header of a pcap file."""
+    stream = BytesIO()
+    writer = _scapy_utils().RawPcapWriter(
+        stream, nano=header.nano, snaplen=header.snaplen, endianness=header.byte_order
+    )
+    writer.linktype = header.network  # the constructor takes link type 0 for none given
+    writer.write_header(None)
+    return stream.getvalue()
+
+
+@cache
+def _scapy_utils() -> ModuleType:
+    with _side_effects_kept_out():
+        try:
+            return import_module("scapy.utils")
+        except ImportError:  # it takes more from scapy.data than it used to
+            sys.modules.pop("scapy.data", None)
+            return import_module("scapy.utils")
+
+
+@contextmanager
+def _side_effects_kept_out() -> Iterator[None]:
+    """Stand in for scapy.data, which parses megabytes of names and caches them in the home directory."""
+    folders = {name: os.environ.get(name) for name in HOME_FOLDERS}
+    os.environ.update(dict.fromkeys(HOME_FOLDERS, NOWHERE))
+    stand_in = ModuleType("scapy.data")
+    vars(stand_in).update(STAND_IN)
+    in_place = sys.modules.setdefault("scapy.data", stand_in)
+    try:
+        yield
+    finally:
+        if in_place is stand_in and sys.modules.get("scapy.data") is stand_in:
+            del sys.modules["scapy.data"]
+        for name, value in folders.items():
+            del os.environ[name]
+            if value is not None:
+                os.environ[name] = value
