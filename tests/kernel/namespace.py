@@ -123,7 +123,7 @@ class Namespace:
         early = {name: value for name, value in host.sysctl.items() if not name.startswith(of_links or ("?",))}
         self._write_sysctls({**QUIET, **sysctl, **early})
         for link in host.links:
-            if link.kind in ("ethernet", "pointopoint"):
+            if link.kind in ("ethernet", "pointopoint") and link.name != "lo":
                 self.taps[link.name] = Tap(link.name)
                 if not link.carrier:
                     self.taps[link.name].set_carrier(0)
@@ -156,7 +156,7 @@ class Namespace:
         if not text:
             return
         given = "\n".join(text) + "\n"
-        tool = ["ip", "-4", "-force", "-batch", "-"]
+        tool = ["ip", "-force", "-batch", "-"]
         done = subprocess.run(tool, input=given, capture_output=True, text=True, check=False)
         complaint = ""
         for line in done.stderr.splitlines():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from tests.kernel.machines import observe
 from tests.kernel.namespace import Frame, HostRefusedError, Namespace
 from tests.kernel.recordings import Inject, Observed, Step
 from tests.kernel.sockets import Listeners
+from tests.support.packets import eth, ip, udp
 
 pytestmark = pytest.mark.kernel
 
@@ -34,17 +34,10 @@ mtu = 1400
 addr = ["198.51.100.1/24"]
 """
 
-TRANSIT = bytes.fromhex("02000000010102000000010908004500001c000100004011000000000000000000000007000700080000")
-
 
 def datagram_frame(src: str, dst: str, ttl: int = 64) -> bytes:
-    """Return an empty UDP datagram in a frame for eth0; the sum is written down by plain adding."""
-    header = bytearray(TRANSIT[14:34])
-    header[8] = ttl
-    header[12:20] = socket.inet_aton(src) + socket.inet_aton(dst)
-    total = sum(int.from_bytes(header[at : at + 2]) for at in range(0, 20, 2))
-    header[10:12] = (~(total % 0xFFFF) & 0xFFFF).to_bytes(2)
-    return TRANSIT[:14] + bytes(header) + TRANSIT[34:]
+    """Return an empty UDP datagram in a frame for eth0."""
+    return eth(ip(udp(src=src, dst=dst), src=src, dst=dst, ttl=ttl), dst="02:00:00:00:01:01")
 
 
 def play(namespace: Namespace, dev: str, frame: bytes) -> Observed:
