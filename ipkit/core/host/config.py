@@ -12,7 +12,7 @@ from enum import Enum
 
 from ipkit.core.host.fib import Fib
 from ipkit.core.host.kernel import KernelProfile
-from ipkit.core.host.sysctl import DeviceConf, NetConf
+from ipkit.core.host.sysctl import DeviceConf, NeighConf, NetConf
 
 
 class LinkKind(Enum):
@@ -58,17 +58,20 @@ class Link:
     lower: str | None = None  # what a VLAN link stands on
     vlan_id: int = 0
     vrf_table: int = 0
+    group: int = 0  # the device group that suppress_ifgroup of a rule means
     conf: DeviceConf = field(default_factory=DeviceConf)  # effective values, `all` already combined
+    neigh: NeighConf = field(default_factory=NeighConf)
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """One permanent or learned neighbour."""
+    """One permanent or learned neighbour, or (`proxy`) an address that is answered for on this link."""
 
     address: int
     dev: str
     lladdr: bytes | None
     state: str = "permanent"
+    proxy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
