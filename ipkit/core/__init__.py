@@ -2,10 +2,44 @@
 
 The floor plan: each kernel function and the room it lives in.
 
-    csum_fold        wire/checksum.py
-    csum_partial     wire/checksum.py
-    csum_replace2    wire/checksum.py
-    csum_replace4    wire/checksum.py
-    ip_decrease_ttl  wire/checksum.py
-    ip_fast_csum     wire/checksum.py
+    inet_frag_worker  defrag.py
+    ip_defrag         defrag.py
+    ip_expire         defrag.py
+    ip_find           defrag.py
+    ip_frag_too_far   defrag.py
+    ip_frag_queue     defrag_queue.py
+    ip_frag_reasm     defrag_queue.py
+    inet_frag_worker              defrag.py
+    ip_defrag                     defrag.py
+    ip_expire                     defrag.py
+    ip_find                       defrag.py
+    ip_frag_too_far               defrag.py
+    ip_frag_queue                 defrag_queue.py
+    ip_frag_reasm                 defrag_queue.py
+    ip_copy_metadata              fragment.py
+    ip_do_fragment                fragment.py
+    ip_fragment                   fragment.py
+    fib4_rule_action              host/fib_lookup.py
+    fib4_rule_suppress            host/fib_lookup.py
+    fib_lookup                    host/fib_lookup.py
+    fib_lookup_good_nhc           host/fib_lookup.py
+    fib_rules_lookup              host/fib_lookup.py
+    fib_table_lookup              host/fib_lookup.py
+    inet_addr_type                host/fib_lookup.py
+    ip_dev_find                   host/fib_lookup.py
+    l3mdev_update_flow            host/fib_lookup.py
+    custom_hash_of_flow           host/multipath.py
+    custom_hash_of_packet         host/multipath.py
+    fib_good_nh                   host/multipath.py
+    fib_multipath_hash_from_keys  host/multipath.py
+    fib_select_multipath          host/multipath.py
+    upper_bounds                  host/multipath.py
+    jhash_2words                  host/siphash.py
+    siphash                       host/siphash.py
+    ip_options_fragment           ip_options.py
+    csum_replace2                 wire/checksum.py
+    csum_replace4                 wire/checksum.py
+    ip_decrease_ttl               wire/checksum.py
+    ip_fast_csum                  wire/checksum.py
+    l3_addresses                  wire/flow_keys.py
 """

@@ -1,6 +1,6 @@
 """The floor plan in ipkit/core/__init__.py says where each kernel function lives, and it is right.
 
-A kernel act is a function of the core with one of the kernel's prefixes, or one whose docstring names its source.
+A kernel act is a function whose docstring names its source (`Kernel: ...`), or a room's `def ip_...`.
 """
 
 from __future__ import annotations
@@ -9,17 +9,16 @@ import ast
 import re
 
 import ipkit.core
-from tests.support.source import PACKAGE, Function, modules
+from tests.support.source import PACKAGE, Function, Module, modules
 
-KERNEL_PREFIX = re.compile(
-    r"(__)?(arp|csum|dst|eth|fib|icmp|igmp|inet|inetpeer|ip|ipv4|neigh|nf|rt|skb|tcp|udp|xfrm)_\w+$"
-)
+KERNEL_NAME = re.compile(r"(__)?ip_\w+$")
 ENTRY = re.compile(r"^    (\w+) +(\S+\.py)$", re.MULTILINE)
 CORE = PACKAGE / "core"
 
 
-def is_kernel_act(function: Function) -> bool:
-    return bool(KERNEL_PREFIX.match(function.name)) or "\nKernel:" in (ast.get_docstring(function) or "")
+def is_kernel_act(function: Function, module: Module) -> bool:
+    named = module.path.parent == CORE and KERNEL_NAME.match(function.name)
+    return bool(named) or "\nKernel:" in (ast.get_docstring(function) or "")
 
 
 def rooms() -> set[tuple[str, str]]:
@@ -28,7 +27,7 @@ def rooms() -> set[tuple[str, str]]:
         for module in modules()
         if module.path.is_relative_to(CORE)
         for node in module.tree.body
-        if isinstance(node, Function) and is_kernel_act(node)
+        if isinstance(node, Function) and is_kernel_act(node, module)
     }
 
 

@@ -32,7 +32,8 @@ def test_no_two_members_of_an_enum_share_a_value() -> None:
     for module in modules():
         for node in ast.walk(module.tree):
             if isinstance(node, ast.ClassDef) and any(getattr(base, "id", "") == "Enum" for base in node.bases):
-                values = [ast.dump(item.value) for item in node.body if isinstance(item, ast.Assign)]
+                given = [item.value for item in node.body if isinstance(item, ast.Assign)]
+                values = [value.value for value in given if isinstance(value, ast.Constant)]
                 assert len(values) == len(set(values)), f"{module.name}: {node.name}"
 
 
