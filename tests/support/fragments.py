@@ -1,71 +1,84 @@
-"""Fragments looked at and put together again, independent of the program.
-
-`shape` writes a fragment as tcpdump does: payload bytes, `@`, offset, `+` for more fragments; `!` stands for DF.
-"""
+"""Fragments made by hand into the reassembly engine, and what became of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
-from tests.support.packets import patched, rfc1071
+from ipkit.core.defrag import Fallen, Taken, fragment_key, fragment_of, ip_expire, take
+from ipkit.core.host.kernel import KernelProfile
+from ipkit.core.host.sysctl import NetConf
+from ipkit.core.outcome.counters import Mib
+from ipkit.core.outcome.defrag_exits import Exit, Fate
+from ipkit.core.overlap import Policy, kernel_policy
+from ipkit.core.state.frag_queues import FragQueues
+from ipkit.core.wire.ipv4 import unpack_from
+from tests.support.packets import ip
 
-
-def header_bytes(datagram: bytes) -> int:
-    return datagram[0] % 16 * 4
-
-
-def options(datagram: bytes) -> bytes:
-    return datagram[20 : header_bytes(datagram)]
-
-
-def payload(datagram: bytes) -> bytes:
-    return datagram[header_bytes(datagram) :]
-
-
-def offset(datagram: bytes) -> int:
-    return (datagram[6] % 32 * 256 + datagram[7]) * 8
+SECOND = 1_000_000_000
+PLENTY = 1 << 40
 
 
-def more(datagram: bytes) -> bool:
-    return bool(datagram[6] & 0x20)
+class Bench:
+    """One engine, its clock and the diary of its answers; counters by the short names of the tables."""
 
+    def __init__(self, kernel: KernelProfile, policy: Policy | None = None, **knobs: int) -> None:
+        limits = NetConf(**{"ipfrag_high_thresh": PLENTY, "ipfrag_low_thresh": PLENTY, **knobs})
+        self.queues = FragQueues(kernel, limits)
+        self.policy = policy or kernel_policy(kernel)
+        self.delivered: list[bytes] = []
+        self.exits: list[Exit] = []
+        self.fallen: list[Fallen] = []
+        self.counters: dict[str, int] = {}
+        self.sent = 0
 
-def tot_len(datagram: bytes) -> int:
-    return datagram[2] * 256 + datagram[3]
+    def send(self, payload: bytes, *, user: int = 0, vif: int = 0, **header: Any) -> Taken | None:
+        """Make a fragment and hand it in; a whole datagram is delivered at once."""
+        return self.hand_in(ip(payload, **{"proto": 253, "ident": 1, **header}), user, vif)
 
+    def hand_in(self, datagram: bytes, user: int = 0, vif: int = 0) -> Taken | None:
+        """Hand in a datagram that is made already."""
+        fields = unpack_from(datagram)
+        if not fields[4] & 0x3FFF:
+            self.delivered.append(datagram)
+            return None
+        self.sent += 1
+        key = fragment_key(datagram, fields, user, vif)
+        taken = take(self.queues, key, fragment_of(self.queues, datagram, fields, self.sent), self.policy)
+        self._count(Mib.REASM_REQDS)
+        self._count(*taken.exit.mibs)
+        self.exits.append(taken.exit)
+        self._bury(taken.fallen)
+        if taken.exit.fate is Fate.COMPLETE and taken.queue is not None:
+            self.delivered.append(taken.queue.datagram)
+        return taken
 
-def shape(datagram: bytes) -> str:
-    marks = "+" * more(datagram) + "!" * bool(datagram[6] & 0x40)
-    return f"{len(payload(datagram))}@{offset(datagram)}{marks}"
+    def at(self, seconds: float) -> list[Fallen]:
+        """Let the clock run to a time; return what ended on the way."""
+        ended = list(ip_expire(self.queues, int(seconds * SECOND)))
+        self._bury(ended)
+        return ended
 
+    @property
+    def lost(self) -> bool:
+        """Tell whether a queue was lost."""
+        return any(end.fate is Fate.LOST for end in self.exits)
 
-def shapes(datagrams: Sequence[bytes]) -> str:
-    return " ".join(shape(datagram) for datagram in datagrams)
+    @property
+    def holds_something(self) -> bool:
+        """Tell whether any queue has a piece."""
+        return any(queue.pieces for queue in self.queues.queues.values())
 
+    @property
+    def payloads(self) -> list[bytes]:
+        """What was delivered, without headers of twenty bytes."""
+        return [datagram[20:] for datagram in self.delivered]
 
-def is_sound(datagram: bytes) -> bool:
-    """Tell whether length and header checksum of a datagram are right."""
-    return tot_len(datagram) == len(datagram) and rfc1071(datagram[: header_bytes(datagram)]) == 0
+    def _bury(self, fallen: Any) -> None:
+        self.fallen += fallen
+        for each in fallen:
+            self._count(*each.exit.mibs)
 
-
-def reassembled(datagrams: Sequence[bytes]) -> bytes:
-    """Return the payload that the fragments make: each byte painted once, no hole, the last one ends it."""
-    ends = {offset(d) + len(payload(d)) for d in datagrams if not more(d)}
-    assert len(ends) == 1, "exactly one end"
-    size = ends.pop()
-    painted: list[int | None] = [None] * size
-    for datagram in datagrams:
-        for at, value in enumerate(payload(datagram), offset(datagram)):
-            assert painted[at] is None, f"byte {at} came twice"
-            painted[at] = value
-    assert None not in painted, f"hole at {painted.index(None)}"
-    return bytes(value for value in painted if value is not None)
-
-
-def same_but_for_cutting(fragment: bytes, original: bytes) -> bool:
-    """Tell whether the fixed header fields that cutting must keep are those of the original."""
-
-    def kept(datagram: bytes) -> bytes:
-        return patched(patched(datagram[:20], 2, b"\0\0"), 6, b"\0\0")[:10] + datagram[12:20]
-
-    return kept(fragment) == kept(original)
+    def _count(self, *mibs: Mib) -> None:
+        for mib in mibs:
+            name = mib.bare.removeprefix("Reasm")
+            self.counters[name] = self.counters.get(name, 0) + 1

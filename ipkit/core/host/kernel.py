@@ -144,6 +144,13 @@ class FragMemory(Enum):
     REFUSE = "every fragment refused"
 
 
+class SkbHeads(Enum):
+    """In which sizes the memory for a received packet comes."""
+
+    POWERS_OF_TWO = "powers of two from 512"
+    SMALL_HEADS = "powers of two from 512, and 576"
+
+
 class FastPathOptions(Enum):
     """What the fragment fast path does with options in later fragments of locally made datagrams."""
 
@@ -235,6 +242,20 @@ class IcmpProbe(Enum):
     SYSCTL = "icmp_echo_enable_probe"
 
 
+class VrfKey(Enum):
+    """What a lookup for a device in a VRF carries."""
+
+    REPLACES_DEVICE = "the VRF in place of the device"
+    OWN_KEY = "the VRF beside the device"
+
+
+class MultipathSource(Enum):
+    """What the source of a locally made packet does to the choice among next hops."""
+
+    IGNORED = "nothing"
+    PREFERS_OWN = "a next hop whose own source it is comes first"
+
+
 @dataclass(frozen=True, slots=True)
 class KernelProfile:
     """The behaviours of one kernel."""
@@ -259,6 +280,7 @@ class KernelProfile:
     overlap: Overlap
     bad_fragment: BadFragment
     frag_memory: FragMemory
+    skb_heads: SkbHeads
     fast_path_options: FastPathOptions
     forced_fragmenting: ForcedFragmenting
     tiny_fragment_mtu: TinyFragmentMtu
@@ -272,6 +294,8 @@ class KernelProfile:
     ecn_in_tos: EcnInTos
     policy_knobs: PolicyKnobs
     icmp_probe: IcmpProbe
+    vrf_key: VrfKey
+    multipath_source: MultipathSource
 
 
 LINUX_4_14: Final = KernelProfile(
@@ -295,6 +319,7 @@ LINUX_4_14: Final = KernelProfile(
     overlap=Overlap.TRIM,
     bad_fragment=BadFragment.REFUSED_ALONE,
     frag_memory=FragMemory.EVICT,
+    skb_heads=SkbHeads.POWERS_OF_TWO,
     fast_path_options=FastPathOptions.UNCHANGED,
     forced_fragmenting=ForcedFragmenting.FRAG_PMTU,
     tiny_fragment_mtu=TinyFragmentMtu.UNTESTED,
@@ -308,6 +333,8 @@ LINUX_4_14: Final = KernelProfile(
     ecn_in_tos=EcnInTos.ACCEPTED,
     policy_knobs=PolicyKnobs.DEVICE_ONLY,
     icmp_probe=IcmpProbe.ABSENT,
+    vrf_key=VrfKey.REPLACES_DEVICE,
+    multipath_source=MultipathSource.IGNORED,
 )
 
 LINUX_6_18: Final = replace(
@@ -332,6 +359,7 @@ LINUX_6_18: Final = replace(
     overlap=Overlap.DISCARD_QUEUE,
     bad_fragment=BadFragment.DISCARD_QUEUE,
     frag_memory=FragMemory.REFUSE,
+    skb_heads=SkbHeads.SMALL_HEADS,
     fast_path_options=FastPathOptions.NOOPED,
     forced_fragmenting=ForcedFragmenting.FRAG_MAX_SIZE,
     tiny_fragment_mtu=TinyFragmentMtu.EMSGSIZE,
@@ -344,6 +372,8 @@ LINUX_6_18: Final = replace(
     ecn_in_tos=EcnInTos.REFUSED,
     policy_knobs=PolicyKnobs.EITHER,
     icmp_probe=IcmpProbe.SYSCTL,
+    vrf_key=VrfKey.OWN_KEY,
+    multipath_source=MultipathSource.PREFERS_OWN,
 )
 
 PROFILES: Final = {profile.name: profile for profile in (LINUX_4_14, LINUX_6_18)}

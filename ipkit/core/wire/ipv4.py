@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from ipkit.core.wire.checksum import csum_fold, csum_partial
 
 HEADER_BYTES: Final = 20
+CHECK_AT: Final = 10
 MAX_TOTAL_BYTES: Final = 65535
 
 FLAG_RESERVED: Final = 0x8000
@@ -104,6 +105,16 @@ class HeaderTemplate:
         """Return the header with this total length and these flags and offset."""
         check = csum_fold(self._sum + tot_len + frag_off)
         return _CHANGING.pack(self._front, tot_len, self._id, frag_off, self._ttl_protocol, check) + self._rest
+
+
+def with_tos(header: bytes, tos: int) -> bytes:
+    """Return the header with another TOS, its checksum field as it was."""
+    return header[:1] + bytes((tos,)) + header[2:]
+
+
+def addresses(header: bytes) -> bytes:
+    """Return both addresses as they stand in the header: source, then destination."""
+    return header[12:20]
 
 
 def address_text(address: int) -> str:

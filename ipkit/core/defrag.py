@@ -1,0 +1,223 @@
+"""Which fragments belong together, who is refused, and when waiting ends.
+
+Law: no clock of its own: whoever calls says how late it is. take() is the engine on its own, for fragments of any
+origin; ip_defrag() is what the stack calls, with a packet in and a packet out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+from typing import Final, NamedTuple, cast
+
+from ipkit.core.defrag_queue import ip_frag_queue, keeps_df
+from ipkit.core.host.kernel import FragMemory
+from ipkit.core.outcome.counters import Mib
+from ipkit.core.outcome.defrag_exits import EVICTED, NO_ROOM, TIMED_OUT, TOO_FAR, Exit, Fate
+from ipkit.core.outcome.drop_reasons import DropReason
+from ipkit.core.outcome.verdict import Drop, Queued
+from ipkit.core.overlap import Policy, kernel_policy
+from ipkit.core.skbuff import IpControlBlock, IpSkbFlag, SkBuff
+from ipkit.core.state.frag_queue import FragKey, Fragment, FragQueue
+from ipkit.core.state.frag_queues import FragQueues
+from ipkit.core.wire.ipv4 import OFFSET_MASK, addresses, unpack_from
+
+
+class DefragUser(IntEnum):
+    """Who asks; users share no queue. Ranges are by their first number, a conntrack zone is added to it."""
+
+    LOCAL_DELIVER = 0
+    CALL_RA_CHAIN = 1
+    CONNTRACK_IN = 2
+    CONNTRACK_OUT = 65538
+    CONNTRACK_BRIDGE_IN = 131074
+    VS_IN = 196610
+    VS_OUT = 196611
+    VS_FWD = 196612
+    AF_PACKET = 196613
+    MACVLAN = 196614
+
+
+class Fallen(NamedTuple):
+    """A queue that ended, and how."""
+
+    queue: FragQueue
+    exit: Exit
+
+
+class Taken(NamedTuple):
+    """What became of a fragment."""
+
+    exit: Exit
+    queue: FragQueue | None  # the one it came to; None: refused before there was one
+    fallen: Sequence[Fallen] = ()  # queues that ended on its account, besides that one
+
+
+def fragment_key(datagram: bytes, fields: Sequence[int], user: int, vif: int) -> FragKey:
+    """Return what the fragments of one datagram have in common."""
+    return (addresses(datagram), fields[3], fields[6], user, vif)
+
+
+def fragment_of(frags: FragQueues, datagram: bytes, fields: Sequence[int], tag: object) -> Fragment:
+    """Return a fragment for its header's ten fields; what the capture cut off is filled up with zeros."""
+    version_ihl, tos, tot_len, _, frag_off, *_ = fields
+    header_bytes = (version_ihl & 0x0F) << 2
+    start = (frag_off & OFFSET_MASK) << 3
+    size = tot_len - header_bytes
+    payload = datagram[header_bytes:]
+    if len(payload) < size:
+        payload += bytes(size - len(payload))
+    head = b"" if start else datagram
+    return Fragment(start, start + size, payload, frag_off, tos, header_bytes, frags.truesize(tot_len), tag, head)
+
+
+def take(frags: FragQueues, key: FragKey, fragment: Fragment, policy: Policy) -> Taken:
+    """Decide a fragment: which queue, whether there is room, what it does there, and who falls for it."""
+    is_scarce = frags.memory > frags.limits.ipfrag_low_thresh
+    queue = ip_find(frags, key)
+    if queue is None:
+        return Taken(NO_ROOM, None, inet_frag_worker(frags))
+    fallen: list[Fallen] = []
+    if queue.peer is not None and not fragment.is_own and ip_frag_too_far(queue, frags.limits.ipfrag_max_dist):
+        fallen.append(Fallen(queue, TOO_FAR))
+        queue = frags.restarted(queue)
+    before = queue.memory
+    exit_ = ip_frag_queue(queue, fragment, policy)
+    frags.memory += queue.memory - before
+    if exit_.fate is Fate.COMPLETE or exit_.fate is Fate.LOST:
+        frags.remove(queue)
+    if is_scarce:
+        fallen += inet_frag_worker(frags)
+    return Taken(exit_, queue, fallen)
+
+
+def ip_find(frags: FragQueues, key: FragKey) -> FragQueue | None:
+    """Find or make the queue of a fragment; None where it is refused for memory or a long chain.
+
+    Kernel: net/ipv4/ip_fragment.c, with inet_frag_find and inet_frag_create
+    """
+    high = frags.limits.ipfrag_high_thresh
+    is_full = not high or frags.memory > high
+    if is_full and frags.kernel.frag_memory is FragMemory.REFUSE:
+        return None
+    queue = frags.queues.get(key)
+    if queue is not None:
+        return queue
+    if is_full or (frags.chains is not None and frags.chains.is_too_deep(key, frags.now_ns)):
+        return None
+    return frags.add(key)
+
+
+def ip_frag_too_far(queue: FragQueue, max_dist: int) -> bool:
+    """Tell whether too many other fragments of the same source came since this queue last grew.
+
+    Kernel: net/ipv4/ip_fragment.c
+    """
+    peer = queue.peer
+    if peer is None:
+        return False
+    before = queue.rid
+    peer.rid += 1
+    queue.rid = peer.rid
+    return bool(queue.pieces) and peer.rid - before > max_dist
+
+
+def inet_frag_worker(frags: FragQueues) -> list[Fallen]:
+    """Throw queues out until memory is below the low mark; later kernels have no such worker.
+
+    Kernel: net/ipv4/inet_fragment.c
+    """
+    if frags.chains is None:
+        return []
+    victims = frags.chains.victims(frags.memory, frags.limits.ipfrag_low_thresh)
+    for queue in victims:
+        frags.remove(queue)
+    frags.chains.rebuild_if_wanted(frags.now_ns)
+    return [Fallen(queue, EVICTED) for queue in victims]
+
+
+def ip_expire(frags: FragQueues, now_ns: int) -> Iterator[Fallen]:
+    """Let the clock run on to a time seen, and end the queues whose own time is over, in the order of their timers.
+
+    A time exceeded error is owed for each whose `owed_about` is there; whether a device and a route for it still
+    exist, and what a queue of that user may say, is for the caller to find out.
+    Kernel: net/ipv4/ip_fragment.c
+    """
+    frags.now_ns = max(frags.now_ns, now_ns)
+    for queue in frags.expired():
+        yield Fallen(queue, TIMED_OUT)
+
+
+def owed_about(queue: FragQueue) -> Fragment | None:
+    """Return the fragment that a time exceeded error would quote: the first of the datagram."""
+    return queue.pieces[0] if queue.pieces and not queue.pieces[0].start else None
+
+
+def answers_locally_only(user: int) -> bool:
+    """Tell whether a queue of this user is answered for only where the datagram was for this host."""
+    return (
+        user == DefragUser.AF_PACKET
+        or DefragUser.CONNTRACK_IN <= user < DefragUser.CONNTRACK_OUT
+        or DefragUser.CONNTRACK_BRIDGE_IN <= user < DefragUser.VS_IN
+    )
+
+
+class Defragged(NamedTuple):
+    """What the stack gets for a fragment."""
+
+    outcome: SkBuff | Queued | Drop
+    mibs: tuple[Mib, ...]
+    fallen: Sequence[Fallen] = ()
+
+
+WAITS: Final = Queued("reassembly")
+
+
+def ip_defrag(skb: SkBuff, user: int, vif: int, frags: FragQueues) -> Defragged:
+    """Put a fragment with its like; the whole datagram goes on in its place.
+
+    Kernel: net/ipv4/ip_fragment.c
+    Exits: the datagram; Queued; Drop(NOT_SPECIFIED, DUP_FRAG)
+    """
+    fields = unpack_from(skb.data)
+    fragment = fragment_of(frags, skb.data, fields, skb)
+    if skb.cb.flags & IpSkbFlag.FRAG_COMPLETE:
+        fragment = fragment._replace(is_own=True)
+    key = fragment_key(skb.data, fields, user, vif)
+    frags.now_ns = max(frags.now_ns, skb.tstamp_ns)
+    exit_, queue, fallen = take(frags, key, fragment, kernel_policy(frags.kernel))
+    mibs = (Mib.REASM_REQDS, *exit_.mibs, *(mib for each in fallen for mib in each.exit.mibs))
+    if exit_.fate is Fate.QUEUED:
+        return Defragged(WAITS, mibs, fallen)
+    if exit_.fate is not Fate.COMPLETE or queue is None:
+        return Defragged(Drop(exit_.reason or DropReason.NOT_SPECIFIED, exit_.func, exit_.errno), mibs, fallen)
+    return Defragged(_whole(queue, skb, user), mibs, fallen)
+
+
+def _whole(queue: FragQueue, last: SkBuff, user: int) -> SkBuff:
+    """Return the datagram: the first fragment's notes, the last arrival's device, time and route.
+
+    For local delivery the pieces are joined. Others get them as the list that ip_do_fragment can take apart again.
+    """
+    head = queue.pieces[0]
+    first = cast("SkBuff", head.tag)
+    data, followers = queue.datagram, queue.pieces[1:]
+    if user == DefragUser.LOCAL_DELIVER:
+        followers = []
+    else:
+        data = data[: head.header_bytes + head.end]
+    return SkBuff(
+        data,
+        last.dev,
+        first.pkt_type,
+        last.tstamp_ns,
+        route=last.route,
+        cb=IpControlBlock(
+            first.cb.flags | IpSkbFlag.FRAG_PMTU if keeps_df(queue) else first.cb.flags,
+            queue.max_size,
+            first.cb.options,
+            first.cb.iif,
+        ),
+        frag_list=tuple(SkBuff(piece.payload, last.dev, first.pkt_type, last.tstamp_ns) for piece in followers),
+        mark=first.mark,
+    )

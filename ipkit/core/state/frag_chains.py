@@ -1,0 +1,85 @@
+"""The hash chains of older kernels: 1024 of them, short, and walked by an eviction worker.
+
+Law: finding a queue is a dictionary's business; here is kept only what the chains decide: who is refused because a
+chain is too long, and in which order the worker throws out. The hash is a stable one, so that runs can be repeated.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from zlib import crc32
+
+from ipkit.core.state.frag_queue import FragKey, FragQueue
+
+CHAINS: Final = 1024
+MAX_DEPTH: Final = 128
+CHAINS_A_RUN: Final = 128
+EVICTED_A_RUN: Final = 512
+REBUILD_INTERVAL_NS: Final = 5_000_000_000
+
+
+class FragChains:
+    """Which queue stands in which chain, oldest first."""
+
+    __slots__ = ("_chains", "_next", "_rebuild_wanted", "_rebuilt_ns", "_secret")
+
+    def __init__(self) -> None:
+        self._chains: list[dict[FragKey, FragQueue]] = [{} for _ in range(CHAINS)]
+        self._secret = 0
+        self._next = 0
+        self._rebuilt_ns: int | None = None
+        self._rebuild_wanted = False
+
+    def chain_of(self, key: FragKey) -> dict[FragKey, FragQueue]:
+        """Return the chain that a key belongs to; user and VRF are not hashed."""
+        addresses, ident, protocol, _user, _vif = key
+        return self._chains[crc32(addresses, ident << 8 | protocol ^ self._secret << 24) % CHAINS]
+
+    def is_too_deep(self, key: FragKey, now_ns: int) -> bool:
+        """Tell whether a new queue is refused for the length of its chain; another secret is wanted then."""
+        if len(self.chain_of(key)) <= MAX_DEPTH:
+            return False
+        self._rebuild_wanted |= self._may_rebuild(now_ns)
+        return True
+
+    def add(self, queue: FragQueue) -> None:
+        """Put a queue into its chain."""
+        self.chain_of(queue.key)[queue.key] = queue
+
+    def remove(self, queue: FragQueue) -> None:
+        """Take a queue out of its chain."""
+        del self.chain_of(queue.key)[queue.key]
+
+    def victims(self, memory: int, low_thresh: int) -> list[FragQueue]:
+        """Return what one run of the eviction worker throws out: whole chains, until there is memory again.
+
+        Memory is looked at between chains only, so a chain that is begun goes entirely, oldest first.
+        """
+        begin, gone = self._next, list[FragQueue]()
+        self._next = (begin + CHAINS_A_RUN) % CHAINS
+        for step in range(CHAINS_A_RUN):
+            if low_thresh and memory < low_thresh:
+                break
+            chain = self._chains[(begin + step) % CHAINS].values()
+            memory -= sum(queue.memory for queue in chain)
+            gone += chain
+            if len(gone) > EVICTED_A_RUN:
+                self._next = (begin + step + 1) % CHAINS
+                break
+        return gone
+
+    def rebuild_if_wanted(self, now_ns: int) -> None:
+        """Hash every queue anew with another secret, where one was asked for and the last is five seconds old."""
+        if not self._rebuild_wanted or not self._may_rebuild(now_ns):
+            return
+        self._rebuild_wanted = False
+        self._rebuilt_ns = now_ns
+        queues = [queue for chain in self._chains for queue in chain.values()]
+        self._secret += 1
+        for chain in self._chains:
+            chain.clear()
+        for queue in queues:
+            self.add(queue)
+
+    def _may_rebuild(self, now_ns: int) -> bool:
+        return self._rebuilt_ns is None or now_ns > self._rebuilt_ns + REBUILD_INTERVAL_NS

@@ -1,0 +1,134 @@
+"""All datagrams that wait for pieces: found by key, bounded by memory, ended by their timers.
+
+Law: it keeps and counts; that a queue is refused, thrown out or too old is told to whoever asks, and acted upon
+elsewhere. The timer's period is the same for all, so the order in which timers were started is the order in which
+they fire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+from typing import Final
+
+from ipkit.core.host.kernel import FragMemory, KernelProfile, SkbHeads
+from ipkit.core.host.sysctl import NetConf
+from ipkit.core.state.frag_chains import FragChains
+from ipkit.core.state.frag_queue import FragKey, FragQueue
+from ipkit.core.state.peers import Peers
+
+QUEUE_BYTES: Final = 200
+SKB_BYTES: Final = 256
+SHARED_INFO_BYTES: Final = 320
+LEAD_BYTES: Final = 31  # Ethernet header with its alignment, and what sending devices ask for
+LINE_BYTES: Final = 64
+NS: Final = 1_000_000_000
+
+
+HEAD_SIZES: Final = {
+    SkbHeads.POWERS_OF_TWO: tuple(512 << power for power in range(9)),
+    SkbHeads.SMALL_HEADS: (512, 576, *(1024 << power for power in range(8))),
+}
+
+
+def truesizes(heads: SkbHeads) -> tuple[int, ...]:
+    """Return what a received datagram's buffer is charged with, by its length in lines of 64 bytes."""
+    charges = []
+    for lines in range((65535 + LEAD_BYTES) // LINE_BYTES + 2):
+        wanted = lines * LINE_BYTES + SHARED_INFO_BYTES
+        head = next(size for size in HEAD_SIZES[heads] if size >= wanted)
+        charges.append(SKB_BYTES + head)
+    return tuple(charges)
+
+
+class FragQueues:
+    """The store (struct fqdir with its hash)."""
+
+    __slots__ = (
+        "_truesizes",
+        "chains",
+        "due_ns",
+        "kernel",
+        "limits",
+        "memory",
+        "now_ns",
+        "peers",
+        "period_ns",
+        "queues",
+    )
+
+    def __init__(self, kernel: KernelProfile, limits: NetConf) -> None:
+        self.kernel = kernel
+        self.limits = limits
+        self.period_ns = limits.ipfrag_time * NS
+        self.queues: dict[FragKey, FragQueue] = {}  # in the order of their timers
+        self.chains = FragChains() if kernel.frag_memory is FragMemory.EVICT else None
+        self.peers = Peers()
+        self.memory = 0
+        self.now_ns = 0  # the latest time seen: never turned back
+        self.due_ns: float = inf  # no timer fires before
+        self._truesizes = truesizes(kernel.skb_heads)
+
+    def truesize(self, total_bytes: int) -> int:
+        """Return what the kernel charges for a received datagram of this length."""
+        return self._truesizes[total_bytes + LEAD_BYTES + LINE_BYTES - 1 >> 6]
+
+    def add(self, key: FragKey) -> FragQueue:
+        """Make room for one more datagram and start its timer."""
+        queue = FragQueue(key, memory=QUEUE_BYTES)
+        if self.limits.ipfrag_max_dist:
+            queue.peer = self.peers.attached((key[0][:4], key[4]))
+        self.keep(queue, self.now_ns + self.period_ns)
+        return queue
+
+    def keep(self, queue: FragQueue, expires_ns: int) -> None:
+        """Take a queue in, its timer behind all others."""
+        queue.expires_ns = expires_ns
+        self.queues[queue.key] = queue
+        self.memory += queue.memory
+        self.due_ns = min(self.due_ns, expires_ns)
+        if self.chains is not None:
+            self.chains.add(queue)
+
+    def remove(self, queue: FragQueue) -> None:
+        """Let a queue go, with its timer and what it was charged."""
+        del self.queues[queue.key]
+        self.memory -= queue.memory
+        if queue.peer is not None:
+            self.peers.detach(queue.peer)
+        if self.chains is not None:
+            self.chains.remove(queue)
+
+    def restarted(self, queue: FragQueue) -> FragQueue:
+        """Return the queue emptied, its timer at the full period again; the old one keeps what it held.
+
+        The sizes of fragments already seen are not forgotten, and the place in the hash chain stays.
+        """
+        fresh = FragQueue(
+            queue.key,
+            self.now_ns + self.period_ns,
+            queue.peer,
+            queue.rid,
+            max_size=queue.max_size,
+            max_df_size=queue.max_df_size,
+            memory=QUEUE_BYTES,
+        )
+        del self.queues[queue.key]
+        self.queues[queue.key] = fresh
+        self.memory += QUEUE_BYTES - queue.memory
+        if self.chains is not None:
+            self.chains.chain_of(queue.key)[queue.key] = fresh
+        return fresh
+
+    def expired(self) -> Iterator[FragQueue]:
+        """Take out the queues whose timers have fired by now, in the order in which they fired."""
+        if self.now_ns < self.due_ns:
+            return
+        while self.queues:
+            oldest = next(iter(self.queues.values()))
+            if oldest.expires_ns > self.now_ns:
+                self.due_ns = oldest.expires_ns
+                return
+            self.remove(oldest)
+            yield oldest
+        self.due_ns = inf
