@@ -102,6 +102,15 @@ def ip_do_fragment(
     return result if refusal is None else result._replace(refusal=refusal)
 
 
+def cut_sizes(payload_bytes: int, room: int) -> list[int]:
+    """Return the payload of each fragment: eight-byte steps, but the last may use all the room."""
+    sizes = []
+    while payload_bytes > room:
+        sizes.append(room & ~7)
+        payload_bytes -= room & ~7
+    return [*sizes, payload_bytes] if payload_bytes else sizes
+
+
 def ip_copy_metadata(fragment: bytes, skb: SkBuff) -> SkBuff:
     """Return a fragment with what it takes over from the datagram it was cut from; options are not among it.
 
@@ -167,13 +176,8 @@ def _fast_cut(skb: SkBuff, header: Ipv4Header, kernel: KernelProfile) -> _Cut:
 
 
 def _slow_cut(skb: SkBuff, header: Ipv4Header, space: int) -> _Cut:
-    """Cut anew: eight-byte steps but for the last; what was a fragment before keeps its place, its MF, its options."""
-    left, sizes = skb.length - header.header_bytes, []
-    while left > space:
-        sizes.append(space & ~7)
-        left -= space & ~7
-    if left:
-        sizes.append(left)
+    """Cut anew; what was a fragment before keeps its place, its MF, its options."""
+    sizes = cut_sizes(skb.length - header.header_bytes, space)
     later = skb.data[: header.header_bytes]
     if skb.cb.options.optlen and not header.offset_bytes:
         later = ip_options_fragment(later, skb.cb.options.optlen)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ipkit.core.fragment import ip_fragment
 from ipkit.core.host.kernel import PROFILES
 from ipkit.core.skbuff import IpControlBlock, IpOptions, PacketType, SkBuff
-from tests.support.fragments import is_sound, more, offset, options, payload, reassembled, same_but_for_cutting
+from tests.support.cut import is_sound, more, offset, options, payload, reassembled, same_but_for_cutting
 from tests.support.packets import ip
 
 PAYLOADS = st.tuples(st.integers(1, 6000), st.integers(0, 255)).map(

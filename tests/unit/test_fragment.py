@@ -11,7 +11,7 @@ from ipkit.core.fragment import FastRefusal, FragmentResult, FragPath, ip_copy_m
 from ipkit.core.host.kernel import LINUX_4_14, LINUX_6_18, KernelProfile
 from ipkit.core.outcome.counters import Mib
 from ipkit.core.skbuff import Buffer, IpControlBlock, IpOptions, IpSkbFlag, PacketType, SkBuff
-from tests.support.fragments import is_sound, options, payload, same_but_for_cutting, shape, shapes
+from tests.support.cut import is_sound, options, payload, same_but_for_cutting, shape, shapes
 from tests.support.packets import ip
 
 BOTH = pytest.mark.parametrize("kernel", [LINUX_4_14, LINUX_6_18], ids=lambda kernel: kernel.name)

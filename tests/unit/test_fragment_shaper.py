@@ -8,7 +8,7 @@ from ipkit.core.fragment import ip_fragment
 from ipkit.core.fragment_shaper import Choice, Order, Shape, Which, parse_choice, parse_overlap, shaped
 from ipkit.core.host.kernel import LINUX_4_14
 from ipkit.core.skbuff import IpControlBlock, IpOptions, PacketType, SkBuff
-from tests.support.fragments import is_sound, options, payload, reassembled, shapes
+from tests.support.cut import is_sound, options, payload, reassembled, shapes
 from tests.support.packets import ip
 
 LETTERS = "".join(letter * 8 for letter in "abcdefghijklmnopqrstuvwxyz")
