@@ -188,9 +188,9 @@ def _slow_cut(skb: SkBuff, header: Ipv4Header, space: int) -> _Cut:
 def _output_all(skb: SkBuff, cut: _Cut, output: Output) -> FragmentResult:
     """Hand on one fragment after the other until all are out or one is refused."""
     data = b"".join((skb.data, *(piece.data for piece in skb.frag_list))) if skb.frag_list else skb.data
-    at = len(cut.later_header)
-    header_bytes, offset, left = at, cut.offset, sum(cut.sizes)
-    template = HeaderTemplate(data[:at])
+    header_bytes = at = len(cut.later_header)
+    header, offset, left = data[:at], cut.offset, sum(cut.sizes)
+    template = HeaderTemplate(header)
     for created, size in enumerate(cut.sizes):
         left -= size
         # An offset past the field's end carries into the flags, as it does in the kernel.
@@ -198,7 +198,7 @@ def _output_all(skb: SkBuff, cut: _Cut, output: Output) -> FragmentResult:
         refused = output(template.filled(header_bytes + size, frag_off) + data[at : at + size])
         if refused:
             return FragmentResult(created, refused, cut.path)
-        if not created:
+        if not created and header != cut.later_header:
             template = HeaderTemplate(cut.later_header)
         at += size
         offset += size

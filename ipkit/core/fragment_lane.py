@@ -269,11 +269,12 @@ def _as_appended(skb: SkBuff, mtu: int) -> SkBuff:
 
 def _frames_of(frame: Frame, link_bytes: int, pieces: Sequence[bytes]) -> list[Frame]:
     """Return a frame for each piece, behind the link header of the one they were cut from."""
-    link_header = frame.data[:link_bytes]
+    file, number, tstamp_ns, data, _, link_type, interface, origin, _ = frame
+    link_header = data[:link_bytes]
     frames = []
     for place, piece in enumerate(pieces):
         data = link_header + piece
-        frames.append(frame._replace(data=data, on_wire=len(data), keeps_options=not place))
+        frames.append(Frame(file, number, tstamp_ns, data, len(data), link_type, interface, origin, place == 0))
     return frames
 
 

@@ -100,4 +100,5 @@ class SkBuff:
     @property
     def length(self) -> int:
         """Bytes of the datagram with all its pieces, also those that the capture left out (skb->len)."""
-        return (self.on_wire or len(self.data)) + sum(len(piece.data) for piece in self.frag_list)
+        head = self.on_wire or len(self.data)
+        return head + sum(len(piece.data) for piece in self.frag_list) if self.frag_list else head
