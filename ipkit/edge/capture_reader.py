@@ -15,6 +15,8 @@ from ipkit.core.frames import FrameBatch
 from ipkit.edge.capture_source import ByteSource, open_source
 from ipkit.edge.capture_window import Window
 from ipkit.edge.pcap_records import PcapReader
+from ipkit.edge.pcapng_blocks import SECTION_MAGIC
+from ipkit.edge.pcapng_reader import PcapngReader
 from ipkit.errors import CaptureError
 
 NO_LIMIT: Final = 1 << 62
@@ -90,7 +92,7 @@ def _open_reader(window: Window) -> FileReader:
     window.fill(MAGIC_BYTES)
     if not window.data:
         raise CaptureError(f"{window.name}: empty file, not a capture")
-    return PcapReader(window)
+    return PcapngReader(window) if window.data[:MAGIC_BYTES] == SECTION_MAGIC else PcapReader(window)
 
 
 def _total_bytes(names: Sequence[str]) -> int | None:
