@@ -7,15 +7,16 @@ and anything else gives 0xFFFF.
 
 from __future__ import annotations
 
+_big_endian = int.from_bytes
+
 
 def csum_partial(data: bytes) -> int:
     """Return the folded one's-complement sum of the data, an odd byte padded with zero: 0..0xFFFF."""
-    value = int.from_bytes(data, "big")
-    if not value:
-        return 0
+    value = _big_endian(data)
+    total = value % 0xFFFF
     if len(data) & 1:
-        value <<= 8
-    return value % 0xFFFF or 0xFFFF
+        total = (total << 8) % 0xFFFF
+    return total or (0xFFFF if value else 0)
 
 
 def csum_fold(total: int) -> int:
@@ -67,3 +68,25 @@ def pseudo_header_sum(source: int, destination: int, protocol: int, length: int)
     """Return the unfolded sum of the IPv4 pseudo header."""
     return (source >> 16) + (source & 0xFFFF) + (destination >> 16) + (destination & 0xFFFF) + protocol + length
 
+
+class RawSum:
+    """The checksum of a stream of any bytes, taken piece by piece; an odd byte at the very end is padded with zero."""
+
+    __slots__ = ("_bytes", "_total")
+
+    def __init__(self) -> None:
+        self._bytes = 0
+        self._total = 0
+
+    def add(self, data: bytes) -> None:
+        """Take the next piece, wherever the stream was cut."""
+        piece = csum_partial(data)
+        if self._bytes & 1:
+            # The piece begins in the lower half of a word: its sum has the two halves the wrong way round.
+            piece = (piece & 0xFF) << 8 | piece >> 8
+        self._total += piece
+        self._bytes += len(data)
+
+    def value(self) -> int:
+        """Return the checksum: zero where the stream holds its own and verifies."""
+        return csum_fold(self._total)

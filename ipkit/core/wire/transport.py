@@ -72,6 +72,6 @@ def build_tcp(header: TcpHeader) -> bytes:
     return _TCP.pack(*header)
 
 
-def tcp_header_bytes(data: bytes, at: int) -> int:
+def tcp_header_bytes(segment: bytes) -> int:
     """Return the data offset in bytes; the caller has made sure of twenty."""
-    return data[at + 12] >> 2 & 0x3C
+    return segment[12] >> 2 & 0x3C
