@@ -15,6 +15,7 @@ class Column(NamedTuple):
     type: str  # string, integer, boolean, list
     heading: str
     shown: Callable[[object], str] = str
+    detail: tuple[str, ...] = ()  # not a cell: a small table of its own under the row, of these keys
 
 
 def protocol_shown(value: object) -> str:

@@ -6,7 +6,7 @@ Law: declarations only. An option that means nothing to a command is not decorat
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -56,6 +56,28 @@ class CaptureFile(click.ParamType[str]):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Let the shell complete file names."""
         return [CompletionItem(incomplete, type="file")]
+
+
+class Names(click.ParamType[frozenset[str]]):
+    """Some of a few names, separated by commas."""
+
+    name = "names"
+
+    def __init__(self, known: Sequence[str]) -> None:
+        self.known = tuple(known)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[str]:
+        """Accept known names only."""
+        names = value.split(",")
+        for name in names:
+            if name not in self.known:
+                self.fail(f"{name!r} is none of {', '.join(self.known)}", param, ctx)
+        return frozenset(names)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Offer what may follow the last comma."""
+        before, comma, last = incomplete.rpartition(",")
+        return [CompletionItem(before + comma + name) for name in self.known if name.startswith(last)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +183,7 @@ def capture_options(function: Callback) -> Callback:
         captures = CaptureOptions(
             files=given.pop("files"),
             write=given.pop("write"),
-            count=given.pop("count"),
+            count=given.pop("count") or 0,
             progress=given.pop("progress"),
         )
         return function(*args, captures=captures, **given)
@@ -171,9 +193,7 @@ def capture_options(function: Callback) -> Callback:
         [
             click.argument("files", nargs=-1, metavar="[FILE]...", type=CaptureFile()),
             click.option("-w", "--write", type=CaptureFile(), metavar="FILE", help="Write the packets; - is stdout."),
-            click.option(
-                "-c", "--count", type=click.IntRange(min=1), default=0, metavar="N", help="Stop after N packets."
-            ),
+            click.option("-c", "--count", type=click.IntRange(min=1), metavar="N", help="Stop after N packets."),
             click.option("--progress/--no-progress", default=None, help="A bar on stderr (default: on a terminal)."),
         ],
     )

@@ -61,6 +61,7 @@ class Report:
     def __init__(self, options: ReportOptions, columns: Sequence[Column], out: ByteSink) -> None:
         self._options = options
         self._columns = columns
+        self._details = [column for column in columns if column.detail]
         self._out = out
         self._width = shutil.get_terminal_size().columns if out.isatty() else 0
         self._colour = _wants_colour(options, out)
@@ -119,7 +120,12 @@ class Report:
 
     def _table(self, rows: Sequence[Row]) -> str:
         """Draw some rows; on a terminal too narrow for all columns, what says nothing steps out of the grid."""
-        columns = list(self._columns)
+        if self._details:
+            return "".join(self._grid([row]) + _details_text(row, self._details) for row in rows)
+        return self._grid(rows)
+
+    def _grid(self, rows: Sequence[Row]) -> str:
+        columns = [column for column in self._columns if not column.detail]
         cells = [[_cell(column, row) for column in columns] for row in rows]
         caption = ""
         if self._width and _grid_width(columns, cells) > self._width:
@@ -189,6 +195,20 @@ def _coloured(text: str) -> str:
 def _cell(column: Column, row: Row) -> str:
     value = row.get(column.key)
     return NOTHING if value is None else column.shown(value)
+
+
+def _details_text(row: Row, details: Sequence[Column]) -> str:
+    """Draw what belongs to one row as a small indented table under it."""
+    texts = []
+    for column in details:
+        lines = row.get(column.key)
+        if not isinstance(lines, Sequence) or not lines:
+            continue
+        cells = [[str(line.get(key, "")) for key in column.detail] for line in lines]
+        kept = [i for i in range(len(column.detail)) if any(line[i] for line in cells)]
+        table = drawn([column.detail[i] for i in kept], [[line[i] for i in kept] for line in cells], "plain")
+        texts.append(table.replace("\n", "\n  ").join(("\n  ", "\n\n")))
+    return "".join(texts)
 
 
 def _grid_width(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> int:

@@ -19,6 +19,7 @@ from ipkit.commands._interrupts import Interrupts
 from ipkit.commands._options import CaptureOptions, ReportOptions
 from ipkit.commands._progress import Progress
 from ipkit.commands._render import Report
+from ipkit.core.frames import Frame
 from ipkit.core.lanes import Lane, LaneResult, RowWish
 from ipkit.errors import CaptureError, ExitStatus
 
@@ -28,16 +29,24 @@ if TYPE_CHECKING:
 
 
 def run_captures(
-    captures: CaptureOptions, options: ReportOptions, columns: Sequence[Column], make_lane: Callable[[RowWish], Lane]
+    captures: CaptureOptions,
+    options: ReportOptions,
+    columns: Sequence[Column],
+    make_lane: Callable[[RowWish], Lane],
+    icmp_to: str | None = None,
 ) -> ExitStatus:
     """Take captures through a lane and report; the status is the command's."""
     from ipkit.edge.capture_reader import CaptureStream
 
     names = input_names(captures.files)
-    with opened_report(options, columns, captures.write) as report, _opened_writer(captures.write) as writer:
+    with (
+        opened_report(options, columns, captures.write) as report,
+        _opened_writer(captures.write) as writer,
+        _opened_writer(icmp_to) as icmp,
+    ):
         lane = make_lane(report.wish)
         stream = CaptureStream(names, captures.count)
-        run = _Run(lane, report, writer)
+        run = _Run(lane, report, writer, icmp)
         try:
             interrupted = run.read(stream, Progress(stream.total, captures.progress))
         except CaptureError as damage:
@@ -90,10 +99,11 @@ def _opened_writer(target: str | None) -> Iterator[CaptureWriter | None]:
 class _Run:
     """One pass over the input: what was decided is written first, then reported."""
 
-    def __init__(self, lane: Lane, report: Report, writer: CaptureWriter | None) -> None:
+    def __init__(self, lane: Lane, report: Report, writer: CaptureWriter | None, icmp: CaptureWriter | None) -> None:
         self._lane = lane
         self._report = report
         self._writer = writer
+        self._icmp = icmp
         self._reader_left: BrokenPipeError | None = None
 
     def read(self, stream: CaptureStream, progress: Progress) -> bool:
@@ -104,6 +114,7 @@ class _Run:
                     result = self._lane.process(batch)
                     if self._writer is not None:
                         self._writer.write_batch(batch, result.changes)
+                    self._write_frames(self._icmp, result.icmp)
                     progress.hide()
                     self._say(result)
                     progress.show(stream.position)
@@ -114,14 +125,21 @@ class _Run:
     def finish(self) -> None:
         """Let go what was held, make the output appear, conclude the report."""
         result = self._lane.finish()
-        if self._writer is not None:
-            for frame in result.late:
-                self._writer.write_frame(frame)
-            self._writer.commit()
+        self._write_frames(self._writer, result.late)
+        self._write_frames(self._icmp, result.icmp)
+        for writer in (self._writer, self._icmp):
+            if writer is not None:
+                writer.commit()
         self._say(result)
         if self._reader_left is not None:
             raise self._reader_left
         self._report.close(self._lane.summary())
+
+    @staticmethod
+    def _write_frames(writer: CaptureWriter | None, frames: Sequence[Frame]) -> None:
+        if writer is not None:
+            for frame in frames:
+                writer.write_frame(frame)
 
     def _say(self, result: LaneResult) -> None:
         """Report rows; a reader who leaves ends the run, unless a capture is being written: that is finished first."""
@@ -130,6 +148,6 @@ class _Run:
         try:
             self._report.rows(result.rows)
         except BrokenPipeError as error:
-            if self._writer is None:
+            if self._writer is None and self._icmp is None:
                 raise
             self._reader_left = error
