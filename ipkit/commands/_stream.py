@@ -50,7 +50,8 @@ def run_captures(
         try:
             interrupted = run.read(stream, Progress(stream.total, captures.progress))
         except CaptureError as damage:
-            run.finish()
+            if run.began:
+                run.finish()
             raise damage from None
         finally:
             stream.close()
@@ -105,12 +106,14 @@ class _Run:
         self._writer = writer
         self._icmp = icmp
         self._reader_left: BrokenPipeError | None = None
+        self.began = False  # something could be read: there is something to conclude
 
     def read(self, stream: CaptureStream, progress: Progress) -> bool:
         """Go through the batches; tell whether an interrupt ended them."""
         with Interrupts() as interrupts:
             try:
                 for batch in interrupts.until(stream):
+                    self.began = True
                     result = self._lane.process(batch)
                     if self._writer is not None:
                         self._writer.write_batch(batch, result.changes)
