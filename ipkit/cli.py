@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import traceback
 from importlib import import_module
 from typing import Any, Final, NoReturn
 
@@ -56,7 +57,8 @@ def main() -> NoReturn:
     """Run the program and end the process."""
     try:
         status = group.main(prog_name="ipkit", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except click.ClickException as error:
         status = complain(error, _one_line_usage(error))
     except IpkitError as error:
@@ -65,6 +67,9 @@ def main() -> NoReturn:
         _die_of_closed_pipe()
     except (KeyboardInterrupt, click.Abort):
         status = ExitStatus.INTERRUPTED
+    except Exception:  # noqa: BLE001 - a bug of ours must not look like a finding: Python's own status for it is 1
+        traceback.print_exc()
+        status = ExitStatus.BUG
     sys.exit(int(status or ExitStatus.FINE))
 
 
@@ -73,8 +78,9 @@ def complain(error: Exception, line: str) -> ExitStatus:
     context: Any = getattr(error, "ctx", None) or click.get_current_context(silent=True)
     name = context.command_path if context is not None else _command_named_in_arguments()
     text = f"{name}: {' '.join(line.split())}\n"
-    sys.stderr.buffer.write(text.encode("utf-8", "surrogateescape"))
-    sys.stderr.flush()
+    if sys.stderr is not None:
+        sys.stderr.buffer.write(text.encode("utf-8", "surrogateescape"))
+        sys.stderr.flush()
     return ExitStatus.USAGE
 
 

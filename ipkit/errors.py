@@ -15,6 +15,7 @@ class ExitStatus(IntEnum):
     FINE = 0
     FINDING = 1
     USAGE = 2
+    BUG = 70
     INTERRUPTED = 130
 
 
