@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import traceback
 from importlib import import_module
 from typing import Any, Final, NoReturn
 
@@ -67,8 +66,9 @@ def main() -> NoReturn:
         _die_of_closed_pipe()
     except (KeyboardInterrupt, click.Abort):
         status = ExitStatus.INTERRUPTED
-    except Exception:  # noqa: BLE001 - a bug of ours must not look like a finding: Python's own status for it is 1
-        traceback.print_exc()
+    except Exception:
+        # A bug of ours must not look like a finding, and 1 is what Python would end with.
+        sys.excepthook(*sys.exc_info())
         status = ExitStatus.BUG
     sys.exit(int(status or ExitStatus.FINE))
 
