@@ -1,21 +1,37 @@
-"""Ctrl-C as the end of the input: what was read is finished, written and reported."""
+"""Ctrl-C as the end of the input: what was read is finished, written and reported.
+
+Law: an interrupt breaks into nothing but the wait for more input; whatever else is under way ends first.
+"""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from types import FrameType
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
-Item = TypeVar("Item")
+Item_co = TypeVar("Item_co", covariant=True)
+
+
+class Source(Protocol[Item_co]):
+    """Items in order, and whether the next one may take forever."""
+
+    @property
+    def waiting(self) -> bool:
+        """Tell whether a read is under way that may take forever."""
+        ...
+
+    def __iter__(self) -> Iterator[Item_co]:
+        """Yield the items."""
+        ...
 
 
 class Interrupts:
-    """While it holds, an interrupt ends iteration and nothing else."""
+    """While it holds, an interrupt ends the input and nothing else."""
 
     def __init__(self) -> None:
         self.happened = False
-        self._reading = False
+        self._source: Source[object] | None = None
         self._before: object = None
 
     def __enter__(self) -> Self:
@@ -25,20 +41,18 @@ class Interrupts:
     def __exit__(self, *_error: object) -> None:
         signal.signal(signal.SIGINT, self._before if callable(self._before) else signal.default_int_handler)
 
-    def until(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Yield the items until they end or an interrupt arrives; what is being worked on is never torn apart."""
-        source = iter(items)
+    def until(self, source: Source[Item_co]) -> Iterator[Item_co]:
+        """Yield the items until they end or an interrupt arrives."""
+        self._source = source
+        items = iter(source)
         while not self.happened:
             try:
-                self._reading = True
-                item = next(source)
+                item = next(items)
             except (StopIteration, KeyboardInterrupt):
                 return
-            finally:
-                self._reading = False
             yield item
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.happened = True
-        if self._reading:
+        if self._source is not None and self._source.waiting:
             raise KeyboardInterrupt

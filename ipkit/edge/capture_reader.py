@@ -54,6 +54,11 @@ class CaptureStream:
         """Bytes of the input read so far: packed ones where it is gzipped."""
         return self._read_before + (self._source.position if self._source is not None else 0)
 
+    @property
+    def waiting(self) -> bool:
+        """Tell whether the stream waits for bytes that may never come: every whole frame has been handed over then."""
+        return self._source is not None and self._source.waiting
+
     def __iter__(self) -> Iterator[FrameBatch]:
         for name in self._names:
             if not self._left:

@@ -40,6 +40,11 @@ class ByteSource(Protocol):
         """Bytes of the input read so far."""
         ...
 
+    @property
+    def waiting(self) -> bool:
+        """Tell whether a read is under way that may take forever: one that an interrupt may end."""
+        ...
+
     def read(self) -> bytes:
         """Return some bytes; none at the end. Waits only where there are none yet."""
         ...
@@ -74,6 +79,7 @@ class FileSource:
         self.name = name
         self.position = 0
         self.block_bytes = PACKED_BYTES
+        self.waiting = False  # inside a read that may take forever
         self._ahead = b""
         self._ended = False
         self._descriptor: int | None = None
@@ -142,9 +148,12 @@ class FileSource:
         assert self._descriptor is not None
         while True:
             try:
+                self.waiting = not self._regular
                 return os.read(self._descriptor, self.block_bytes)
             except BlockingIOError:  # the other end made the pipe non-blocking
                 self._readable(None)
+            finally:
+                self.waiting = False
 
     def _read_stream(self) -> bytes:
         return b"" if self._stream is None else self._stream.read(self.block_bytes)
@@ -179,6 +188,11 @@ class GzipSource:
     def position(self) -> int:
         """Bytes of the input read so far: packed ones."""
         return self._packed.position
+
+    @property
+    def waiting(self) -> bool:
+        """Tell whether a read is under way that may take forever."""
+        return self._packed.waiting
 
     def read(self) -> bytes:
         """Return some bytes; none at the end. Waits only where there are none yet."""
