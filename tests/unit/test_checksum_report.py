@@ -407,3 +407,29 @@ def test_explanations_come_with_the_rows_that_have_a_sum() -> None:
     assert ["explain" in row.row for row in explained] == [True, True, True, False, False]
     assert [row.row["status"] for row in explained[1:3]] == ["ok", "ok"]
     json.dumps([row.row for row in explained])
+
+
+@pytest.mark.parametrize("ihl", range(16))
+def test_a_header_of_any_length_cut_at_any_byte(ihl: int) -> None:
+    datagram = ip(bytes(40), proto=50, options=b"\1" * max(0, ihl * 4 - 20), ihl=ihl)
+    for captured in range(len(datagram) + 1):
+        cut = Case("", datagram, {}, captured=captured, on_wire=len(datagram))
+        whole = captured >= max(20, ihl * 4)
+        expected = "malformed" if ihl < 5 and captured else "ok" if whole else "truncated"
+        assert said(run(cut)[1]) == {"ip": expected}
+        short = Case("", datagram, {}, captured=captured, on_wire=captured)
+        assert said(run(short)[1]) == {"ip": "ok" if whole and ihl >= 5 else "malformed"}
+
+
+def test_every_total_length_against_what_was_captured() -> None:
+    segment = udp(b"x" * 20)
+    for tot_len in [*range(101), *range(101, 65536, 997), 65534, 65535]:
+        datagram = ip(segment, tot_len=tot_len) + b"trailer"
+        expected = {"ip": "ok", "udp": "ok"}
+        if 0 < tot_len < 20:
+            expected = {"ip": "malformed"}
+        elif 0 < tot_len < 48 or tot_len > len(datagram):
+            expected = {"ip": "ok", "udp": "malformed"}
+        assert said(run(Case("", datagram, {}))[1]) == expected
+        if tot_len > len(datagram):
+            assert said(run(Case("", datagram[:30], {}, on_wire=tot_len))[1]) == {"ip": "ok", "udp": "truncated"}
