@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
 import subprocess
@@ -56,32 +57,36 @@ def test_manual_and_completions_are_installed(place: str) -> None:
     assert (Path(sys.prefix) / place).read_text() == INSTALLED[place].read_text()
 
 
-def displayed() -> list[tuple[str, str]]:
-    """Return the commands of the README's console displays, each with the output shown under it."""
-    shown: list[tuple[str, str]] = []
-    for display in DISPLAY.findall((ROOT / "README.md").read_text()):
-        for part in re.split(r"^\$ ", display, flags=re.MULTILINE)[1:]:
-            command, _, output = part.partition("\n")
-            shown.append((command, output))
-    return shown
+def output_of(command: str, room: Path) -> str:
+    ended = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        cwd=room,
+        env=ENVIRONMENT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return ended.stdout.strip("\n")
 
 
 def test_the_readme_shows_real_output(tmp_path: Path) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    assert displayed()
-    for command, output in displayed():
-        ended = subprocess.run(
-            ["bash", "-o", "pipefail", "-c", command],
-            cwd=tmp_path,
-            env=ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert ended.stdout.strip("\n") == output.strip("\n"), command
+
+    def as_it_is(display: re.Match[str]) -> str:
+        commands = [line for line in display[1].splitlines() if line.startswith("$ ")]
+        shown = [f"{line}\n{output_of(line[2:], tmp_path)}".rstrip("\n") for line in commands]
+        return "```console\n" + "\n".join(shown) + "\n```"
+
+    readme = ROOT / "README.md"
+    text = readme.read_text()
+    real = DISPLAY.sub(as_it_is, text)
+    if os.environ.get("GOLDEN") == "write":
+        readme.write_text(real)
+    assert DISPLAY.search(text)
+    assert text == real
 
 
 def test_the_version_has_its_place_in_the_changelog() -> None:
