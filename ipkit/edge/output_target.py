@@ -48,6 +48,17 @@ class OutputTarget:
         except OSError as error:
             raise self._failure(error) from None
 
+    def rewrite(self, offset: int, data: bytes) -> None:
+        """Change bytes that were written already, where the target is a file; what has left for a pipe stays."""
+        if self._temporary is None:
+            return
+        try:
+            self._stream.seek(offset)
+            self._stream.write(data)
+            self._stream.seek(0, os.SEEK_END)
+        except OSError as error:
+            raise self._failure(error) from None
+
     def flush(self) -> None:
         """Let what was written go out."""
         try:

@@ -6,7 +6,7 @@ forgets options, unknown blocks and time offsets, and carries the interfaces of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import gcd
 from struct import Struct
@@ -30,6 +30,7 @@ SIMPLE_PACKET_BYTES: Final = 16
 PACKET_DATA_AT: Final = 28
 SIMPLE_PACKET_DATA_AT: Final = 12
 INTERFACE_SNAPLEN_AT: Final = 12
+SECTION_LENGTH_AT: Final = 16
 
 OPTION_END: Final = 0
 IF_NAME: Final = 2
@@ -49,6 +50,7 @@ class Layout(NamedTuple):
     version: Struct
     interface: Struct  # link type, snap length
     packet: Struct  # interface, time high, time low, captured, on the wire
+    times: Struct  # the same without the interface
     obsolete: Struct  # interface, drops, then the same
     enhanced: Struct  # kind, length, then as packet
     option: Struct  # code, length
@@ -57,7 +59,7 @@ class Layout(NamedTuple):
     @classmethod
     def of(cls, order: str) -> Self:
         """Return the layout of a byte order as struct spells it."""
-        formats = ("II", "I", "HH", "HxxI", "IIIII", "HHIIII", "IIIIIII", "HH", "q")
+        formats = ("II", "I", "HH", "HxxI", "IIIII", "IIII", "HHIIII", "IIIIIII", "HH", "q")
         return cls(*(Struct(order + form) for form in formats))
 
 
@@ -98,6 +100,10 @@ class Section:
     def layout(self) -> Layout:
         """The numbers of the section's byte order."""
         return LAYOUTS[self.order]
+
+    def opening(self, described: int) -> bytes:
+        """Return the blocks that begin the section again where it was left: header and interfaces."""
+        return self.raw + b"".join(interface.raw for interface in self.interfaces[:described])
 
 
 class PcapngOrigin(NamedTuple):
@@ -140,3 +146,82 @@ def interface_of(layout: Layout, raw: bytes) -> Interface:
         per_second // common,
         layout.seconds.unpack(offset)[0] * SECOND_NS if len(offset) == 8 else 0,
     )
+
+
+def blocks_in(layout: Layout, raw: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield kind, begin and end of each of some whole blocks."""
+    at = 0
+    while at < len(raw):
+        kind, length = layout.block.unpack_from(raw, at)
+        yield kind, at, at + length
+        at += length
+
+
+class Packet(NamedTuple):
+    """Where a packet block has its frame, and what it says of it."""
+
+    interface: int
+    ticks: int | None  # None: the block says no time
+    captured: int
+    on_wire: int
+    start: int  # of the frame
+
+
+def _enhanced(section: Section, data: bytes, at: int, end: int) -> Packet | None:
+    if end - at < PACKET_BYTES:
+        return None
+    interface, high, low, captured, on_wire = section.layout.packet.unpack_from(data, at + 8)
+    return Packet(interface, high << 32 | low, captured, on_wire, at + PACKET_DATA_AT)
+
+
+def _obsolete(section: Section, data: bytes, at: int, end: int) -> Packet | None:
+    if end - at < PACKET_BYTES:
+        return None
+    interface, _, high, low, captured, on_wire = section.layout.obsolete.unpack_from(data, at + 8)
+    return Packet(interface, high << 32 | low, captured, on_wire, at + PACKET_DATA_AT)
+
+
+def _simple(section: Section, data: bytes, at: int, end: int) -> Packet | None:
+    """Read a packet of the first interface: it is cut at that one's snap length, and says no time."""
+    if end - at < SIMPLE_PACKET_BYTES:
+        return None
+    on_wire = section.layout.word.unpack_from(data, at + 8)[0]
+    snaplen = section.interfaces[0].snaplen if section.interfaces else 0
+    return Packet(0, None, min(on_wire, snaplen) if snaplen else on_wire, on_wire, at + SIMPLE_PACKET_DATA_AT)
+
+
+PACKET_READERS: Final[Mapping[int, Callable[[Section, bytes, int, int], Packet | None]]] = {
+    ENHANCED_PACKET: _enhanced,
+    OBSOLETE_PACKET: _obsolete,
+    SIMPLE_PACKET: _simple,
+}
+"""How each kind of packet block is read; nothing where the block is too short for its fields."""
+
+
+class StoredPacket(NamedTuple):
+    """A packet block taken apart."""
+
+    block: bytes
+    kind: int
+    head: bytes  # its kind, and what names the interface, with the drops that an obsolete block counts
+    packet: Packet
+    data: bytes
+    options: bytes
+
+
+def packet_block(section: Section, record: bytes) -> bytes:
+    """Return the packet block that ends the stored form of a row: blocks of other kinds may stand before it."""
+    *_, (_, begin, _) = blocks_in(section.layout, record)
+    return record[begin:]
+
+
+def stored_packet(section: Section, block: bytes) -> StoredPacket:
+    """Take a packet block apart."""
+    kind = section.layout.word.unpack_from(block)[0]
+    packet = PACKET_READERS[kind](section, block, 0, len(block))
+    assert packet is not None
+    end = packet.start + packet.captured
+    data = block[packet.start : end]
+    if kind == SIMPLE_PACKET:
+        return StoredPacket(block, kind, section.layout.block.pack(ENHANCED_PACKET, 0), packet, data, b"")
+    return StoredPacket(block, kind, block[:4] + block[8:12], packet, data, block[end + (-end & 3) : -4])

@@ -7,8 +7,7 @@ link type and one set of interfaces: a block that changes any of them begins a n
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from collections.abc import Iterator
 
 from ipkit.core.frames import FrameBatch
 from ipkit.edge.capture_limits import BATCH_ROWS, RECORD_BYTES, require_link_type
@@ -22,28 +21,18 @@ from ipkit.edge.pcapng_blocks import (
     INTERFACE_DESCRIPTION,
     LAYOUTS,
     MAJOR_VERSION,
-    OBSOLETE_PACKET,
     PACKET_BYTES,
     PACKET_DATA_AT,
+    PACKET_READERS,
     SECTION_BYTES,
     SECTION_HEADER,
-    SIMPLE_PACKET,
-    SIMPLE_PACKET_BYTES,
-    SIMPLE_PACKET_DATA_AT,
     UTMOST_NS,
+    Packet,
     PcapngOrigin,
     Section,
     interface_of,
 )
 from ipkit.errors import CaptureError, CaptureTruncated
-
-
-class _Packet(NamedTuple):
-    interface: int
-    ticks: int | None  # None: the block says no time
-    captured: int
-    on_wire: int
-    start: int
 
 
 class _Rows:
@@ -124,7 +113,7 @@ class PcapngReader:
             if not end:
                 return True
             kind = self._layout.word.unpack_from(data, at)[0]
-            read = PACKETS.get(kind)
+            read = PACKET_READERS.get(kind)
             if read is not None:
                 if not self._add(rows, read(self._section, data, at, end), at, end):
                     return False
@@ -212,7 +201,7 @@ class PcapngReader:
             raise self._damage("interface description is too short", at)
         self._section.interfaces.append(interface_of(self._layout, self._window.data[at:end]))
 
-    def _add(self, rows: _Rows, packet: _Packet | None, at: int, end: int) -> bool:
+    def _add(self, rows: _Rows, packet: Packet | None, at: int, end: int) -> bool:
         """Add a packet to the columns; False: it begins a batch of its own, for its link type is another."""
         if packet is None or packet.captured > end - 4 - packet.start:
             raise self._damage("packet is longer than its block", at)
@@ -257,33 +246,3 @@ class PcapngReader:
 
     def _damage(self, what: str, at: int) -> CaptureError:
         return CaptureError(f"{self._window.name}: {what} (block at byte {self._window.offset(at)})")
-
-
-def _enhanced(section: Section, data: bytes, at: int, end: int) -> _Packet | None:
-    if end - at < PACKET_BYTES:
-        return None
-    interface, high, low, captured, on_wire = section.layout.packet.unpack_from(data, at + 8)
-    return _Packet(interface, high << 32 | low, captured, on_wire, at + PACKET_DATA_AT)
-
-
-def _obsolete(section: Section, data: bytes, at: int, end: int) -> _Packet | None:
-    if end - at < PACKET_BYTES:
-        return None
-    interface, _, high, low, captured, on_wire = section.layout.obsolete.unpack_from(data, at + 8)
-    return _Packet(interface, high << 32 | low, captured, on_wire, at + PACKET_DATA_AT)
-
-
-def _simple(section: Section, data: bytes, at: int, end: int) -> _Packet | None:
-    """Read a packet of the first interface: it is cut at that one's snap length, and says no time."""
-    if end - at < SIMPLE_PACKET_BYTES:
-        return None
-    on_wire = section.layout.word.unpack_from(data, at + 8)[0]
-    snaplen = section.interfaces[0].snaplen if section.interfaces else 0
-    return _Packet(0, None, min(on_wire, snaplen) if snaplen else on_wire, on_wire, at + SIMPLE_PACKET_DATA_AT)
-
-
-PACKETS: Final[dict[int, Callable[[Section, bytes, int, int], _Packet | None]]] = {
-    ENHANCED_PACKET: _enhanced,
-    OBSOLETE_PACKET: _obsolete,
-    SIMPLE_PACKET: _simple,
-}

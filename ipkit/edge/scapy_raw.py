@@ -14,7 +14,7 @@ from functools import cache
 from importlib import import_module
 from io import BytesIO
 from types import ModuleType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 PCAP_HEADER_BYTES: Final = 24
 
@@ -53,6 +53,26 @@ def pcap_header(header: PcapHeader) -> bytes:
     writer.linktype = header.network  # the constructor takes link type 0 for none given
     writer.write_header(None)
     return stream.getvalue()
+
+
+def pcapng_section() -> bytes:
+    """Let scapy write a section header block, little endian."""
+    stream = BytesIO()
+    _block_writer(stream)._write_block_shb()  # noqa: SLF001 - its public way writes an interface that was not asked for
+    return stream.getvalue()
+
+
+def pcapng_block(kind: int, body: bytes, options: bytes) -> bytes:
+    """Let scapy frame a block, little endian."""
+    return bytes(_block_writer(BytesIO()).build_block(kind.to_bytes(4, "little"), body, options))
+
+
+def _block_writer(stream: BytesIO) -> Any:
+    """Return scapy's pcapng writer on a stream: its constructor only takes paths."""
+    scapy = _scapy_utils()
+    writer = scapy.RawPcapNgWriter.__new__(scapy.RawPcapNgWriter)
+    writer.endian, writer.endian_magic, writer.f = "<", b"\x4d\x3c\x2b\x1a", stream
+    return writer
 
 
 @cache
