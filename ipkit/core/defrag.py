@@ -53,22 +53,25 @@ class Taken(NamedTuple):
     fallen: Sequence[Fallen] = ()  # queues that ended on its account, besides that one
 
 
-def fragment_key(datagram: bytes, fields: Sequence[int], user: int, vif: int) -> FragKey:
+def fragment_key(header: bytes, fields: Sequence[int], user: int, vif: int) -> FragKey:
     """Return what the fragments of one datagram have in common."""
-    return (addresses(datagram), fields[3], fields[6], user, vif)
+    return (addresses(header), fields[3], fields[6], user, vif)
 
 
 def fragment_of(frags: FragQueues, datagram: bytes, fields: Sequence[int], tag: object) -> Fragment:
-    """Return a fragment for its header's ten fields; what the capture cut off is filled up with zeros."""
+    """Return a fragment for its bytes from the IPv4 header on, its header's ten fields, and the caller's tag.
+
+    What the capture cut off is filled up with zeros.
+    """
     version_ihl, tos, tot_len, _, frag_off, *_ = fields
     header_bytes = (version_ihl & 0x0F) << 2
     start = (frag_off & OFFSET_MASK) << 3
-    size = tot_len - header_bytes
+    end = start + tot_len - header_bytes
     payload = datagram[header_bytes:]
-    if len(payload) < size:
-        payload += bytes(size - len(payload))
+    if len(payload) < end - start:
+        payload += bytes(end - start - len(payload))
     head = b"" if start else datagram
-    return Fragment(start, start + size, payload, frag_off, tos, header_bytes, frags.truesize(tot_len), tag, head)
+    return Fragment(start, end, payload, frag_off, tos, header_bytes, frags.truesize(tot_len), tag, head)
 
 
 def take(frags: FragQueues, key: FragKey, fragment: Fragment, policy: Policy) -> Taken:
@@ -77,9 +80,9 @@ def take(frags: FragQueues, key: FragKey, fragment: Fragment, policy: Policy) ->
     queue = ip_find(frags, key)
     if queue is None:
         return Taken(NO_ROOM, None, inet_frag_worker(frags))
-    fallen: list[Fallen] = []
+    fallen: tuple[Fallen, ...] = ()
     if queue.peer is not None and not fragment.is_own and ip_frag_too_far(queue, frags.limits.ipfrag_max_dist):
-        fallen.append(Fallen(queue, TOO_FAR))
+        fallen = (Fallen(queue, TOO_FAR),)
         queue = frags.restarted(queue)
     before = queue.memory
     exit_ = ip_frag_queue(queue, fragment, policy)
@@ -87,7 +90,7 @@ def take(frags: FragQueues, key: FragKey, fragment: Fragment, policy: Policy) ->
     if exit_.fate is Fate.COMPLETE or exit_.fate is Fate.LOST:
         frags.remove(queue)
     if is_scarce:
-        fallen += inet_frag_worker(frags)
+        fallen += tuple(inet_frag_worker(frags))
     return Taken(exit_, queue, fallen)
 
 

@@ -74,6 +74,13 @@ class IcmpLimitOrder(Enum):
     HOST_FIRST = "global tested, host paid, then global"
 
 
+class IcmpLimitCounters(Enum):
+    """Whether a message that a limit holds back is counted."""
+
+    ABSENT = "absent"
+    RATE_LIMIT = "OutRateLimitGlobal and OutRateLimitHost"
+
+
 class ReverseFilterErrno(Enum):
     """What an input lookup that fails the reverse path check reports to `ip route get`."""
 
@@ -148,7 +155,7 @@ class SkbHeads(Enum):
     """In which sizes the memory for a received packet comes."""
 
     POWERS_OF_TWO = "powers of two from 512"
-    SMALL_HEADS = "powers of two from 512, and 576"
+    SMALL_HEADS = "576 bytes, and powers of two from 1024"
 
 
 class FastPathOptions(Enum):
@@ -249,6 +256,13 @@ class VrfKey(Enum):
     OWN_KEY = "the VRF beside the device"
 
 
+class OutputBroadcast(Enum):
+    """What a packet of our own to a subnet's broadcast address takes from the route it found."""
+
+    BARE = "the device alone"
+    AS_FOUND = "metrics and gateway, too"
+
+
 class MultipathSource(Enum):
     """What the source of a locally made packet does to the choice among next hops."""
 
@@ -270,6 +284,7 @@ class KernelProfile:
     foreign_source: ForeignSource
     redirect_tokens: RedirectTokens
     icmp_limit_order: IcmpLimitOrder
+    icmp_limit_counters: IcmpLimitCounters
     reverse_filter_errno: ReverseFilterErrno
     default_retry: DefaultRetry
     directed_broadcast: DirectedBroadcast
@@ -296,6 +311,7 @@ class KernelProfile:
     icmp_probe: IcmpProbe
     vrf_key: VrfKey
     multipath_source: MultipathSource
+    output_broadcast: OutputBroadcast
 
 
 LINUX_4_14: Final = KernelProfile(
@@ -309,6 +325,7 @@ LINUX_4_14: Final = KernelProfile(
     foreign_source=ForeignSource.EINVAL,
     redirect_tokens=RedirectTokens.SHARED,
     icmp_limit_order=IcmpLimitOrder.GLOBAL_FIRST,
+    icmp_limit_counters=IcmpLimitCounters.ABSENT,
     reverse_filter_errno=ReverseFilterErrno.EXDEV,
     default_retry=DefaultRetry.ANY_ERROR,
     directed_broadcast=DirectedBroadcast.ABSENT,
@@ -335,6 +352,7 @@ LINUX_4_14: Final = KernelProfile(
     icmp_probe=IcmpProbe.ABSENT,
     vrf_key=VrfKey.REPLACES_DEVICE,
     multipath_source=MultipathSource.IGNORED,
+    output_broadcast=OutputBroadcast.BARE,
 )
 
 LINUX_6_18: Final = replace(
@@ -349,6 +367,7 @@ LINUX_6_18: Final = replace(
     foreign_source=ForeignSource.ENETUNREACH,
     redirect_tokens=RedirectTokens.OWN,
     icmp_limit_order=IcmpLimitOrder.HOST_FIRST,
+    icmp_limit_counters=IcmpLimitCounters.RATE_LIMIT,
     reverse_filter_errno=ReverseFilterErrno.EINVAL,
     default_retry=DefaultRetry.NO_MATCH,
     directed_broadcast=DirectedBroadcast.SYSCTL,
@@ -374,6 +393,7 @@ LINUX_6_18: Final = replace(
     icmp_probe=IcmpProbe.SYSCTL,
     vrf_key=VrfKey.OWN_KEY,
     multipath_source=MultipathSource.PREFERS_OWN,
+    output_broadcast=OutputBroadcast.AS_FOUND,
 )
 
 PROFILES: Final = {profile.name: profile for profile in (LINUX_4_14, LINUX_6_18)}

@@ -7,7 +7,6 @@ chain is too long, and in which order the worker throws out. The hash is a stabl
 from __future__ import annotations
 
 from typing import Final
-from zlib import crc32
 
 from ipkit.core.state.frag_queue import FragKey, FragQueue
 
@@ -17,6 +16,9 @@ CHAINS_A_RUN: Final = 128
 EVICTED_A_RUN: Final = 512
 REBUILD_INTERVAL_NS: Final = 5_000_000_000
 
+PRIME: Final = (1 << 89) - 1
+FIRST_SECRET: Final = 0x9E3779B97F4A7C15F39CC1
+
 
 class FragChains:
     """Which queue stands in which chain, oldest first."""
@@ -25,7 +27,7 @@ class FragChains:
 
     def __init__(self) -> None:
         self._chains: list[dict[FragKey, FragQueue]] = [{} for _ in range(CHAINS)]
-        self._secret = 0
+        self._secret = FIRST_SECRET
         self._next = 0
         self._rebuilt_ns: int | None = None
         self._rebuild_wanted = False
@@ -33,7 +35,8 @@ class FragChains:
     def chain_of(self, key: FragKey) -> dict[FragKey, FragQueue]:
         """Return the chain that a key belongs to; user and VRF are not hashed."""
         addresses, ident, protocol, _user, _vif = key
-        return self._chains[crc32(addresses, ident << 8 | protocol ^ self._secret << 24) % CHAINS]
+        number = int.from_bytes(addresses) << 24 | ident << 8 | protocol
+        return self._chains[number * self._secret % PRIME % CHAINS]
 
     def is_too_deep(self, key: FragKey, now_ns: int) -> bool:
         """Tell whether a new queue is refused for the length of its chain; another secret is wanted then."""
@@ -75,7 +78,7 @@ class FragChains:
         self._rebuild_wanted = False
         self._rebuilt_ns = now_ns
         queues = [queue for chain in self._chains for queue in chain.values()]
-        self._secret += 1
+        self._secret = self._secret * FIRST_SECRET % PRIME
         for chain in self._chains:
             chain.clear()
         for queue in queues:

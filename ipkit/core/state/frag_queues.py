@@ -27,7 +27,7 @@ NS: Final = 1_000_000_000
 
 HEAD_SIZES: Final = {
     SkbHeads.POWERS_OF_TWO: tuple(512 << power for power in range(9)),
-    SkbHeads.SMALL_HEADS: (512, 576, *(1024 << power for power in range(8))),
+    SkbHeads.SMALL_HEADS: (576, *(1024 << power for power in range(8))),
 }
 
 
