@@ -29,6 +29,8 @@ The floor plan: each kernel function and the room it lives in.
     fib_select_multipath           host/multipath.py
     jhash_2words                   host/siphash.py
     siphash                        host/siphash.py
+    ip_options_build               ip_options.py
+    ip_options_echo                ip_options.py
     ip_options_fragment            ip_options.py
     csum_replace2                  wire/checksum.py
     csum_replace4                  wire/checksum.py

@@ -187,7 +187,7 @@ def _slow_cut(skb: SkBuff, header: Ipv4Header, space: int) -> _Cut:
 
 def _output_all(skb: SkBuff, cut: _Cut, output: Output) -> FragmentResult:
     """Hand on one fragment after the other until all are out or one is refused."""
-    data = b"".join((skb.data, *(piece.data for piece in skb.frag_list))) if skb.frag_list else skb.data
+    data = skb.linear
     header_bytes = at = len(cut.later_header)
     header, offset, left = data[:at], cut.offset, sum(cut.sizes)
     template = HeaderTemplate(header)

@@ -59,6 +59,10 @@ class Mib(Enum):
     ICMP_OUT_TIME_EXCDS = "IcmpOutTimeExcds"
     ICMP_OUT_PARM_PROBS = "IcmpOutParmProbs"
     ICMP_OUT_REDIRECTS = "IcmpOutRedirects"
+    ICMP_MSG_OUT_TYPE3 = "IcmpMsgOutType3"
+    ICMP_MSG_OUT_TYPE5 = "IcmpMsgOutType5"
+    ICMP_MSG_OUT_TYPE11 = "IcmpMsgOutType11"
+    ICMP_MSG_OUT_TYPE12 = "IcmpMsgOutType12"
     UDP_NO_PORTS = "UdpNoPorts"
     UDP_IN_ERRORS = "UdpInErrors"
     UDP_IN_CSUM_ERRORS = "UdpInCsumErrors"
@@ -70,7 +74,7 @@ class Mib(Enum):
     @property
     def bare(self) -> str:
         """The name without its group, as summaries list it."""
-        for group in ("IpExt", "TcpExt", "Icmp", "Udp", "Ip"):
+        for group in ("IpExt", "TcpExt", "IcmpMsg", "Icmp", "Udp", "Ip"):
             if self.value.startswith(group):
                 return self.value.removeprefix(group)
         return self.value

@@ -1,0 +1,90 @@
+"""How much the host may still say: the buckets that limit its ICMP messages.
+
+Law: one bucket for the host, one for each destination, all refilled by the capture's clock, which never turns back. A
+destination that has been quiet for as long as a new one is thought to have been is forgotten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ipkit.core.host.sysctl import HZ, NetConf
+
+TICK_NS: Final = 1_000_000_000 // HZ
+REFILL_TICKS: Final = HZ // 50
+QUIET_TICKS: Final = 60 * HZ
+"""How long a new destination is taken to have saved up."""
+
+FORGET_ABOVE: Final = 1024
+"""From how many destinations on the quiet ones are looked for."""
+
+
+@dataclass(slots=True)
+class Bucket:
+    """What one destination may still be sent (rate_tokens and rate_last of struct inet_peer)."""
+
+    tokens: int
+    last_tick: int
+
+
+class IcmpTokens:
+    """The global bucket and those of the destinations."""
+
+    __slots__ = ("_credit", "_forget_above", "_now", "_peers", "_stamp")
+
+    def __init__(self) -> None:
+        self._credit = 0
+        self._stamp: int | None = None
+        self._now = -(1 << 63)
+        self._peers: dict[tuple[int, str], Bucket] = {}
+        self._forget_above = FORGET_ABOVE
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def global_allow(self, now_ns: int, net: NetConf) -> bool:
+        """Refill the host's bucket and tell whether it holds a message.
+
+        Kernel: icmp_global_allow in net/ipv4/icmp.c
+        """
+        now = self._tick(now_ns)
+        passed = HZ if self._stamp is None else min(now - self._stamp, HZ)
+        added = net.icmp_msgs_per_sec * passed // HZ if passed >= REFILL_TICKS else 0
+        if added:
+            self._stamp = now
+        self._credit = min(self._credit + added, net.icmp_msgs_burst)
+        return self._credit > 0
+
+    def global_consume(self) -> None:
+        """Take one message out of the host's bucket."""
+        self._credit -= 1
+
+    def peer_allow(self, peer: tuple[int, str], now_ns: int, cost: int, most: int) -> bool:
+        """Refill the bucket of a destination and its VRF, and take a message out where it holds one; units are ticks.
+
+        Kernel: inet_peer_xrlim_allow in net/ipv4/icmp.c
+        """
+        now = self._tick(now_ns)
+        bucket = self._peers.get(peer)
+        if bucket is None:
+            self._forget_the_quiet()
+            bucket = self._peers[peer] = Bucket(0, now - QUIET_TICKS)
+        bucket.tokens = min(bucket.tokens + now - bucket.last_tick, most)
+        bucket.last_tick = now
+        if bucket.tokens < cost:
+            return False
+        bucket.tokens -= cost
+        return True
+
+    def _forget_the_quiet(self) -> None:
+        if len(self._peers) < self._forget_above:
+            return
+        self._peers = {
+            peer: bucket for peer, bucket in self._peers.items() if self._now - bucket.last_tick < QUIET_TICKS
+        }
+        self._forget_above = max(FORGET_ABOVE, 2 * len(self._peers))
+
+    def _tick(self, now_ns: int) -> int:
+        self._now = max(self._now, now_ns // TICK_NS)
+        return self._now
