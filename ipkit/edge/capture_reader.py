@@ -42,9 +42,9 @@ class CaptureStream:
     frame. Where a batch has no rows, all of its `data` is such an addition, to be handed to the writer like any other.
     """
 
-    def __init__(self, names: Sequence[str], limit: int = 0) -> None:
-        self.total = _total_bytes(names)
-        self._names = tuple(names)
+    def __init__(self, names: Sequence[str | os.PathLike[str]], limit: int = 0) -> None:
+        self._names = tuple(os.fspath(name) for name in names)
+        self.total = _total_bytes(self._names)
         self._left = limit or NO_LIMIT
         self._read_before = 0
         self._source: ByteSource | None = None

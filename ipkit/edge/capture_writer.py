@@ -6,6 +6,7 @@ stored, bit for bit, in runs.
 
 from __future__ import annotations
 
+from os import PathLike, fspath
 from typing import Final, Protocol, Self
 
 from ipkit.core.frames import Changes, Frame, FrameBatch
@@ -45,9 +46,9 @@ class Sink(Protocol):
 class CaptureWriter:
     """One output capture; "-" is stdout. Leaving without commit() leaves what stood there."""
 
-    def __init__(self, target: str, *, link_type: int = EN10MB) -> None:
-        self._target = OutputTarget(target)
-        if target == "-" and self._target.isatty():
+    def __init__(self, target: str | PathLike[str], *, link_type: int = EN10MB) -> None:
+        self._target = OutputTarget(fspath(target))
+        if self._target.name == "-" and self._target.isatty():
             self._target.abandon()
             raise WriteError("standard output is a terminal: packets need a file or a pipe")
         self._output = PacketOutput(self._target)

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 PCAP_HEADER_BYTES: Final = 24
 
-STAND_IN: Final[dict[str, int]] = {"MTU": 0xFFFF, "DLT_EN10MB": 1, "DLT_RAW": 101}
+STAND_IN: Final[dict[str, int]] = {"MTU": 0xFFFF, "DLT_EN10MB": 1, "DLT_RAW": 12}
 """All that scapy.utils takes from scapy.data."""
 
 NOWHERE: Final = "/dev/null/none"
