@@ -9,6 +9,12 @@ The floor plan: each kernel function and the room it lives in.
     ip_frag_too_far                defrag.py
     ip_frag_queue                  defrag_queue.py
     ip_frag_reasm                  defrag_queue.py
+    ip_fib_check_default           dst_ops.py
+    ip_rt_update_pmtu              dst_ops.py
+    ipv4_link_failure              dst_ops.py
+    ipv4_negative_advice           dst_ops.py
+    ipv4_redirect                  dst_ops.py
+    ipv4_update_pmtu               dst_ops.py
     ip_copy_metadata               fragment.py
     ip_do_fragment                 fragment.py
     ip_fragment                    fragment.py
@@ -32,6 +38,27 @@ The floor plan: each kernel function and the room it lives in.
     ip_options_build               ip_options.py
     ip_options_echo                ip_options.py
     ip_options_fragment            ip_options.py
+    rt_set_nexthop                 route_entry.py
+    fib4_rules_early_flow_dissect  route_flow.py
+    ip_check_mc_rcu                route_input.py
+    ip_mc_validate_source          route_input.py
+    ip_mkroute_input               route_input.py
+    ip_route_input_mc              route_input.py
+    ip_route_input_noref           route_input.py
+    ip_route_input_slow            route_input.py
+    dst_metric_advmss              route_mtu.py
+    dst_mtu                        route_mtu.py
+    ip4_dst_hoplimit               route_mtu.py
+    ip_dst_mtu_maybe_forward       route_mtu.py
+    ip_mtu_locked                  route_mtu.py
+    fib_multipath_hash             route_multipath.py
+    fib_select_default             route_multipath.py
+    ip_route_output_key            route_output.py
+    fib_compute_spec_dst           route_source.py
+    fib_result_prefsrc             route_source.py
+    inet_addr_onlink               route_source.py
+    inet_select_addr               route_source.py
+    fib_validate_source            route_validate.py
     csum_replace2                  wire/checksum.py
     csum_replace4                  wire/checksum.py
     ip_decrease_ttl                wire/checksum.py

@@ -18,11 +18,12 @@ from ipkit.core.host.fib import (
     Rule,
     RuleAction,
 )
-from ipkit.core.host.fib_explain import Trace, prefix_text
+from ipkit.core.host.fib_explain import Trace
 from ipkit.core.host.fib_lookup import fib_lookup, fib_table_lookup, inet_addr_type, ip_dev_find
 from ipkit.core.host.fib_rules import FibKey
 from ipkit.core.host.fib_tables import FibTables
 from ipkit.core.host.kernel import LINUX_4_14, LINUX_6_18, KernelProfile
+from ipkit.core.host.words import prefix_text
 from tests.support.routes import address, hop, host, link, number, route
 
 BOTH = pytest.mark.parametrize("kernel", [LINUX_4_14, LINUX_6_18], ids=lambda kernel: kernel.name)
@@ -56,7 +57,7 @@ def way(result: FibResult) -> str:
     [
         ("10.2.3.4", "10.2.3.0/24 eth1"),
         ("10.2.9.9", "10.2.0.0/16 eth0"),
-        ("10.2.3.255", "10.2.3.255/32 eth0"),
+        ("10.2.3.255", "10.2.3.255 eth0"),
         ("11.0.0.0", "default eth1"),
     ],
 )

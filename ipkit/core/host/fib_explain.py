@@ -8,33 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from errno import errorcode
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
-from ipkit.core.host.fib import TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN, FibEntry, FibResult, NextHop, RuleAction
+from ipkit.core.host.fib import FibEntry, FibResult, RuleAction
 from ipkit.core.host.fib_rules import FibKey, RuleStep, differing
 from ipkit.core.host.fib_table import Leaf
-from ipkit.core.wire.ipv4 import address_text
+from ipkit.core.host.route_text import table_name, tos_text, way_text
+from ipkit.core.host.words import prefix_text
 
 WalkStep: TypeAlias = tuple[str, str, Mapping[str, object]]
 Trace: TypeAlias = list[WalkStep]
-
-TABLE_NAMES: Final = {TABLE_LOCAL: "local", TABLE_MAIN: "main", TABLE_DEFAULT: "default"}
-
-
-def table_name(number: int) -> str:
-    """Return what a table is called where no names file says otherwise."""
-    return TABLE_NAMES.get(number, str(number))
-
-
-def prefix_text(prefix: int, length: int) -> str:
-    """Return a prefix; all of IPv4 is `default`."""
-    return f"{address_text(prefix)}/{length}" if length else "default"
-
-
-def nexthop_text(nexthop: NextHop) -> str:
-    """Return one way out in iproute2's words."""
-    gateway = address_text(nexthop.gateway) if nexthop.gateway else nexthop.gateway6 and f"inet6 {nexthop.gateway6}"
-    return f"via {gateway} dev {nexthop.dev}" if gateway else f"dev {nexthop.dev}"
 
 
 def entry_text(leaf: Leaf, entry: FibEntry) -> str:
@@ -43,8 +26,8 @@ def entry_text(leaf: Leaf, entry: FibEntry) -> str:
     if entry.type.name != "UNICAST":
         words.insert(0, entry.type.name.lower())
     if entry.tos:
-        words.append(f"tos 0x{entry.tos:02x}")
-    words += [nexthop_text(entry.nexthops[0])] if len(entry.nexthops) == 1 else []
+        words.append(f"tos {tos_text(entry.tos)}")
+    words += [way_text(entry.nexthops[0])] if len(entry.nexthops) == 1 else []
     words += [f"{len(entry.nexthops)} next hops"] if len(entry.nexthops) > 1 else []
     if entry.priority:
         words.append(f"metric {entry.priority}")

@@ -13,8 +13,6 @@ from ipkit.core.host.fib import TABLE_LOCAL, TABLE_MAIN, FibEntry, RouteType
 from ipkit.core.host.fib_rules import RuleStep, rule_steps
 from ipkit.core.host.fib_table import BulkTable, FibTable, PrefixTable
 
-SMALLEST_IP_MTU = 68
-
 
 class FibTables:
     """Every table and rule of a host, and the links as routing sees them."""
@@ -24,6 +22,7 @@ class FibTables:
         self.kernel = host.kernel
         self.has_custom_rules = host.fib.has_custom_rules
         self._indexed: dict[int, PrefixTable | None] = {}
+        self.nexthop_sources: dict[tuple[str, int, int], int] = {}
 
     def table(self, number: int) -> PrefixTable | None:
         """Return a table, indexed; None: it has no route, so it is not there."""
@@ -51,6 +50,11 @@ class FibTables:
     def steps(self) -> tuple[RuleStep, ...]:
         """The rules in the order of their walk."""
         return rule_steps(self.host.fib.rules)
+
+    @cached_property
+    def rules_ask_for_ports(self) -> bool:
+        """Whether some rule selects by protocol or port, so that packets have to be looked into."""
+        return any(rule.ipproto or rule.sport or rule.dport for rule in self.host.fib.rules)
 
     @cached_property
     def loopback(self) -> str:
