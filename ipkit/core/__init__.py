@@ -2,6 +2,9 @@
 
 The floor plan: each kernel function and the room it lives in.
 
+    __ip_append_data               append_data.py
+    ip_append_data                 append_data.py
+    ip_flush_pending_frames        append_data.py
     inet_frag_worker               defrag.py
     ip_defrag                      defrag.py
     ip_expire                      defrag.py
