@@ -12,6 +12,7 @@ from enum import Enum
 
 from ipkit.core.host.fib import Fib
 from ipkit.core.host.kernel import KernelProfile
+from ipkit.core.host.match import Match
 from ipkit.core.host.sysctl import DeviceConf, NeighConf, NetConf
 
 
@@ -89,7 +90,7 @@ class HookAnswer:
     """What netfilter would say at one point."""
 
     at: str
-    match: object
+    match: Match
     verdict: str
 
 
@@ -98,7 +99,7 @@ class PolicyAnswer:
     """What IPsec policy would say in one direction."""
 
     direction: str
-    match: object
+    match: Match
     action: str
 
 
@@ -116,3 +117,4 @@ class HostConfig:
     listeners: tuple[Listener, ...] = ()
     hooks: tuple[HookAnswer, ...] = ()
     policies: tuple[PolicyAnswer, ...] = ()
+    sysctls: Mapping[str, int] = field(default_factory=dict)  # what was set, raw: written again by describe.py

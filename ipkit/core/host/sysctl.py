@@ -77,10 +77,6 @@ class Knob(NamedTuple):
     path: str = ""  # where it is not net.ipv4.FIELD
     highest: Callable[[KernelProfile], int] | None = None  # where the kernels differ
 
-    def range_in(self, kernel: KernelProfile) -> tuple[int, int]:
-        """Return the smallest and the largest value that the kernel takes."""
-        return self.low, self.highest(kernel) if self.highest else self.high
-
 
 def _device(default: int, combine: Combine, **more: Any) -> Any:
     """Declare a knob of one device; rooms without a host see the effective value of a fresh one."""
@@ -158,7 +154,7 @@ class NetConf:
     ip_forward_update_priority: int = _net(1, 0, 1, in_kernel=_has_update_priority)
     ip_no_pmtu_disc: int = _net(0, 0, 255)
     fwmark_reflect: int = _net(0, 0, 255)
-    fib_multipath_hash_policy: int = _net(0, 0, highest=_last_policy)
+    fib_multipath_hash_policy: int = _net(0, 0, 3, highest=_last_policy)
     fib_multipath_hash_fields: int = _net(7, 1, 4095, in_kernel=_has_all_policies)
     fib_multipath_hash_seed: int = _net(0, 0, UINT_MAX, in_kernel=_has_all_policies)
     fib_multipath_use_neigh: int = _net(0, 0, 1)

@@ -62,6 +62,10 @@ class Breadth(IntEnum):
     ONE = 2
 
 
+class UnknownKnobError(WordError):
+    """A knob, or a value of one, that the modelled kernel does not have: in a dump of another it is no mistake."""
+
+
 def _place(name: str, devices: Collection[str]) -> tuple[Area, str, str]:
     """Return where a name stands in the tree."""
     name = _with_dots(name.strip())
@@ -78,9 +82,9 @@ def _place(name: str, devices: Collection[str]) -> tuple[Area, str, str]:
         if leaf not in knobs:
             break
         if dev not in (*devices, NEW) and (area, dev) != (Area.CONF, EVERY):
-            raise WordError(f"there is no link {dev or '(without a name)'}")
+            raise UnknownKnobError(f"there is no link {dev or '(without a name)'}")
         return area, dev, leaf
-    raise WordError("unknown, or nothing in the modelled paths reads it")
+    raise UnknownKnobError("unknown, or nothing in the modelled paths reads it")
 
 
 def _with_dots(name: str) -> str:
@@ -99,9 +103,11 @@ def read_setting(name: str, value: object, devices: Collection[str], kernel: Ker
         leaf, factor = NEIGH_ALIASES[leaf]
     knob = _knob(area, leaf)
     if not knob.in_kernel(kernel):
-        raise WordError(f"kernel {kernel.name} does not have it")
-    low, high = knob.range_in(kernel)
-    return Setting(area, dev, leaf, _value(value, low, high // factor) * factor)
+        raise UnknownKnobError(f"kernel {kernel.name} does not have it")
+    found = _value(value, knob.low, knob.high // factor) * factor
+    if knob.highest and found > knob.highest(kernel):
+        raise UnknownKnobError(f"kernel {kernel.name} has no {found}")
+    return Setting(area, dev, leaf, found)
 
 
 def _knob(area: Area, leaf: str) -> Knob:

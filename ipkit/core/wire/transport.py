@@ -17,6 +17,11 @@ TCP_CHECK_AT: Final = 16
 IGMP_HEADER_BYTES: Final = 8
 IGMP_CHECK_AT: Final = 2
 
+PORTS_BYTES: Final = 4
+PORT_PROTOCOLS: Final = frozenset({6, 17, 33, 132, 136})
+"""TCP, UDP, DCCP, SCTP and UDP-Lite begin with two ports."""
+
+_PORTS = Struct("!HH")
 _UDP = Struct("!HHHH")
 _TCP = Struct("!HHIIBBHHH")
 
@@ -50,6 +55,12 @@ class TcpHeader(NamedTuple):
     def header_bytes(self) -> int:
         """Data offset in bytes, 0..60."""
         return (self.doff_reserved >> 4) << 2
+
+
+def read_ports(data: bytes, at: int = 0) -> tuple[int, int]:
+    """Return source and destination port; the caller has made sure of four bytes."""
+    source, dest = _PORTS.unpack_from(data, at)
+    return source, dest
 
 
 def read_udp(data: bytes, at: int = 0) -> UdpHeader:

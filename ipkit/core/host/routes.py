@@ -1,0 +1,207 @@
+"""How the routes that were read come into the tables: in which order, beside which others, and as what.
+
+Law: narrow scopes first, since a gateway is looked up among what is narrower than its route; so the order of the
+lines is free. What the kernel made itself merges with what the addresses brought. Many routes stay columns.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from itertools import pairwise
+from typing import Final
+
+from ipkit.core.host.config import Link
+from ipkit.core.host.fib import SCOPE_LINK, SCOPE_NOWHERE, BulkRoutes, FibEntry, NextHop, NextHopFlag, RouteType
+from ipkit.core.host.fib_draft import FIRST_OF_ALL, FibDraft, Placed
+from ipkit.core.host.route_check import GatewayCheck, Surroundings, fib_create_info, prefsrc_is_local
+from ipkit.core.host.route_columns import RouteColumns, RowError
+from ipkit.core.host.words import WordError, prefix_text
+from ipkit.core.wire.ipv4 import address_text
+
+BULK_FROM: Final = 10_000
+"""From as many routes on they are kept as columns."""
+
+KERNEL_MADE: Final = "kernel"
+LENGTH_BITS: Final = 6
+ROW_BITS: Final = 32
+ROW_MASK: Final = (1 << ROW_BITS) - 1
+
+
+class Listing(Enum):
+    """What a list of routes is, and so what two of one prefix, TOS and metric mean."""
+
+    TYPED = auto()  # to be added one by one: the second is a mistake, unless it says `append`
+    DUMPED = auto()  # as a kernel held them: the second was appended
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Where routes go, and how the list that they come from is to be taken."""
+
+    around: Surroundings
+    listing: Listing
+    named: Callable[[int], str]  # what a row is called where another one is said to be like it
+    made_elsewhere: frozenset[FibEntry]  # what the addresses would bring on another kernel
+
+
+def take_routes(columns: RouteColumns, intake: Intake) -> dict[int, BulkRoutes]:
+    """Put all routes into the draft's tables, except those that stay columns: they are returned, by table."""
+    judged: dict[int, FibEntry] = {}
+    waiting: list[int] = []
+    accepted = intake.around.gateways is GatewayCheck.ACCEPTED
+    for scope in sorted({ending.scope for ending in columns.endings}, reverse=True):
+        of_scope = {kind for kind, ending in enumerate(columns.endings) if ending.scope == scope}
+        judged.update({kind: _judged(columns, kind, intake.around) for kind in of_scope})
+        rows = [row for row, kind in enumerate(columns.kinds) if kind in of_scope]
+        if len(rows) >= BULK_FROM and (accepted or scope < SCOPE_LINK):
+            waiting += rows
+        else:
+            for row in rows:
+                _take_row(columns, row, judged, intake)
+    return dict(_as_columns(columns, waiting, judged, intake))
+
+
+def _judged(columns: RouteColumns, kind: int, around: Surroundings) -> FibEntry:
+    """Return what an ending makes; where it is refused, the first line that has it is named."""
+    try:
+        entry = fib_create_info(columns.endings[kind], around)
+        if entry.type is not RouteType.LOCAL:
+            _check_prefsrc(entry, around)
+    except WordError as error:
+        raise RowError(columns.rows[columns.kinds.index(kind)], str(error)) from None
+    return entry
+
+
+def _check_prefsrc(entry: FibEntry, around: Surroundings) -> None:
+    if around.gateways is GatewayCheck.RESOLVED and not prefsrc_is_local(entry, around):
+        raise WordError(f"src {address_text(entry.prefsrc)} is not an address of this host")
+
+
+def _take_row(columns: RouteColumns, row: int, judged: Mapping[int, FibEntry], intake: Intake) -> None:
+    """Put one route into its table."""
+    kind, number = columns.kinds[row], columns.rows[row]
+    entry = replace(judged[kind], prefix=columns.prefixes[row], length=columns.lengths[row])
+    draft = intake.around.draft
+    try:
+        if entry.type is RouteType.LOCAL:
+            _check_prefsrc(entry, intake.around)
+        if entry.protocol == KERNEL_MADE and _merged(entry, number, intake):
+            return
+        for other in draft.at(entry.table, entry.prefix, entry.length):
+            if (other.entry.tos, other.entry.priority) == (entry.tos, entry.priority):
+                _check_second(entry, other, intake, append=columns.endings[kind].append)
+    except WordError as error:
+        raise RowError(number, str(error)) from None
+    draft.add(entry, number)
+
+
+def _merged(entry: FibEntry, number: int, intake: Intake) -> bool:
+    """Let a line that the kernel made itself be what an address brought already; it keeps the line's place."""
+    group = intake.around.draft.at(entry.table, entry.prefix, entry.length)
+    wanted = identity(entry)
+    for at, other in enumerate(group):
+        if identity(other.entry) == wanted:
+            group[at] = Placed(other.entry, number)
+            return True
+    return wanted in intake.made_elsewhere
+
+
+def _check_second(entry: FibEntry, other: Placed, intake: Intake, *, append: bool) -> None:
+    """Refuse a second route of one prefix, TOS and metric where `ip route add` would."""
+    where = "the addresses" if other.rank == FIRST_OF_ALL else intake.named(other.rank)
+    if identity(other.entry) == identity(entry):
+        raise WordError(f"the same route as in {where}")
+    if intake.listing is Listing.TYPED and not append:
+        raise WordError(
+            f"{where} has a route to {prefix_text(entry.prefix, entry.length)} with this tos and metric"
+            " (`append` in front adds one behind it)"
+        )
+
+
+def identity(entry: FibEntry) -> FibEntry:
+    """Return an entry without the state of its links."""
+    return replace(entry, nexthops=tuple(replace(hop, flags=hop.flags & NextHopFlag.ONLINK) for hop in entry.nexthops))
+
+
+def _as_columns(
+    columns: RouteColumns, rows: Sequence[int], judged: Mapping[int, FibEntry], intake: Intake
+) -> Iterator[tuple[int, BulkRoutes]]:
+    """Yield the columns of each table; what shares a prefix with another route goes into the draft instead."""
+    by_table: dict[int, list[int]] = {}
+    prefixes, lengths, kinds = columns.prefixes, columns.lengths, columns.kinds
+    tables = {kind: by_table.setdefault(entry.table, []) for kind, entry in judged.items()}
+    for row in rows:
+        tables[kinds[row]].append((prefixes[row] << LENGTH_BITS | lengths[row]) << ROW_BITS | row)
+    for table, keys in by_table.items():
+        keys.sort()
+        shared = {key >> ROW_BITS for key, following in pairwise(keys) if key >> ROW_BITS == following >> ROW_BITS}
+        shared.update(prefix << LENGTH_BITS | length for prefix, length in intake.around.draft.keys(table))
+        alone = [key & ROW_MASK for key in keys if key >> ROW_BITS not in shared]
+        special = {kind for kind, entry in judged.items() if entry.tos}
+        if special:
+            alone = [row for row in alone if kinds[row] not in special]
+        if len(alone) < len(keys):
+            kept = set(alone)
+            for row in sorted(key & ROW_MASK for key in keys):
+                if row not in kept:
+                    _take_row(columns, row, judged, intake)
+        if alone:
+            yield table, _gathered(columns, alone, judged)
+
+
+def _gathered(columns: RouteColumns, rows: Sequence[int], judged: Mapping[int, FibEntry]) -> BulkRoutes:
+    """Return the columns of some rows, in that order."""
+    return BulkRoutes(
+        prefixes=array("I", map(columns.prefixes.__getitem__, rows)),
+        lengths=array("B", map(columns.lengths.__getitem__, rows)),
+        kinds=array("I", map(columns.kinds.__getitem__, rows)),
+        templates=tuple(judged[kind] for kind in range(len(columns.endings))),
+    )
+
+
+def fib_sync_down_dev(draft: FibDraft, links: Mapping[str, Link]) -> None:
+    """Take from the tables what goes when links go down: routes whose every way is dead.
+
+    Kernel: net/ipv4/fib_semantics.c
+    """
+    for table in draft.tables():
+        for key in draft.keys(table):
+            placed = draft.at(table, *key)
+            placed[:] = [Placed(entry, rank) for one, rank in placed if (entry := after_down(one, links))]
+
+
+def columns_after_down(bulk: BulkRoutes, links: Mapping[str, Link]) -> BulkRoutes:
+    """Return the columns without the routes that go when links go down."""
+    states = [after_down(template, links) for template in bulk.templates]
+    if all(states):
+        return replace(bulk, templates=tuple(state for state in states if state))
+    rows = [row for row, kind in enumerate(bulk.kinds) if states[kind]]
+    return BulkRoutes(
+        prefixes=array("I", map(bulk.prefixes.__getitem__, rows)),
+        lengths=array("B", map(bulk.lengths.__getitem__, rows)),
+        kinds=array("I", map(bulk.kinds.__getitem__, rows)),
+        templates=tuple(state or template for state, template in zip(states, bulk.templates, strict=True)),
+    )
+
+
+def after_down(entry: FibEntry, links: Mapping[str, Link]) -> FibEntry | None:
+    """Return an entry with the ways marked that are dead; None where none is left."""
+    if all(hop.scope == SCOPE_NOWHERE or _usable(hop, links, entry) for hop in entry.nexthops):
+        return entry
+    if entry.nhid:  # nexthop objects leave with their link, and their groups without them
+        left = tuple(hop for hop in entry.nexthops if _usable(hop, links, entry))
+        return replace(entry, nexthops=left) if left else None
+    hops = tuple(hop if _usable(hop, links, entry) else _dead(hop) for hop in entry.nexthops)
+    return None if all(hop.flags & NextHopFlag.DEAD for hop in hops) else replace(entry, nexthops=hops)
+
+
+def _usable(hop: NextHop, links: Mapping[str, Link], entry: FibEntry) -> bool:
+    link = links[hop.dev]
+    return link.up and (link.carrier or not entry.nhid)
+
+
+def _dead(hop: NextHop) -> NextHop:
+    return replace(hop, flags=hop.flags | NextHopFlag.DEAD | NextHopFlag.LINKDOWN)
