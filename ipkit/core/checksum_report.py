@@ -86,8 +86,8 @@ class ChecksumLane:
     def check_datagram(self, data: bytes, number: int = 1) -> LaneResult:
         """Judge one datagram given as bytes; of a header alone, its own checksum."""
         length = len(data)
-        alone = data[:1] and length == (data[0] & 0x0F) << 2
-        transports = {} if alone else self._transports
+        header_alone = length > 0 and length == (data[0] & 0x0F) << 2
+        transports = {} if header_alone else self._transports
         wire_end = max(length, read(data).tot_len) if length >= HEADER_BYTES else length
         outcome = judge(data, 0, length, wire_end, transports)
         self._outcomes[outcome] += 1
@@ -103,7 +103,8 @@ class ChecksumLane:
         counts = {name: dict.fromkeys(STATUSES[name], 0) for name in CHECKS if name in self._checks}
         fixed = offloaded = 0
         for outcome, times in self._outcomes.items():
-            offloaded += times * outcome[3]
+            *_, left_to_the_card = outcome
+            offloaded += times * left_to_the_card
             for name, status in self._judged(outcome):
                 counts[name][status] += times
                 fixed += times * (status in self._fixed)
