@@ -19,6 +19,7 @@ from ipkit.commands._options import MACHINE_FORMATS, ReportOptions
 from ipkit.core.lanes import ReportRow, Row, RowWish
 
 NOTHING: Final = "-"
+ROWS_AT_ONCE: Final = 256
 GAP: Final = 2
 
 COLOURS: Final = {
@@ -89,24 +90,28 @@ class Report:
             return
         wanted = rows if self._machine or self._options.every_row else (row for row in rows if row.needs_look)
         limit = 0 if self._machine else self._options.limit
-        texts = []
+        pending: list[str] = []
         for row in wanted:
             if limit and self._shown >= limit:
                 self._left_out += 1
                 continue
             self._shown += 1
-            texts.append(self._sink.row(row.row))
-        self._write("".join(texts))
+            pending.append(self._sink.row(row.row))
+            if len(pending) == ROWS_AT_ONCE:
+                self._write("".join(pending))
+                pending.clear()
+        self._write("".join(pending))
+        self._out.flush()
 
     def close(self, summary: Mapping[str, object]) -> None:
         """Write the summary and let everything go out."""
         if self._options.quiet < 2:
             self._write(self._sink.close(summary))
+            self._out.flush()
 
     def _write(self, text: str) -> None:
         if text:
             self._out.write(text.encode("utf-8", "surrogateescape"))
-            self._out.flush()
 
     def _make_sink(self) -> Sink:
         name, quiet = self._options.format, bool(self._options.quiet)
