@@ -52,7 +52,8 @@ def encoded(section: Section, stored: StoredPacket, frame: Frame) -> bytes | Non
         return stored.block
     if same_time and stored.kind == SIMPLE_PACKET and len(frame.data) == _cut(frame.on_wire, interface.snaplen):
         return _simple(section.layout, frame)
-    ticks = ticks or 0 if same_time else interface.ticks(frame.tstamp_ns)
+    if ticks is None or not same_time:
+        ticks = interface.ticks(frame.tstamp_ns)
     if ticks is None:
         return None
     return packet(section.layout, stored.head, ticks, frame, options_of(section, stored, frame, section.order))
