@@ -38,6 +38,7 @@ The floor plan: each kernel function and the room it lives in.
     fib_select_multipath           host/multipath.py
     jhash_2words                   host/siphash.py
     siphash                        host/siphash.py
+    icmp_send                      icmp_send.py
     ip_options_build               ip_options.py
     ip_options_echo                ip_options.py
     ip_options_fragment            ip_options.py

@@ -40,7 +40,9 @@ class IcmpTokens:
         self._peers: dict[tuple[int, str], Bucket] = {}
         self._forget_above = FORGET_ABOVE
 
-    def __len__(self) -> int:
+    @property
+    def destinations(self) -> int:
+        """How many destinations are remembered."""
         return len(self._peers)
 
     def global_allow(self, now_ns: int, net: NetConf) -> bool:

@@ -73,6 +73,11 @@ def network_layer(link_type: int, data: bytes, begin: int, end: int) -> tuple[in
     return _behind_tags(_u16(data, begin + type_at), data, at, end)
 
 
+def ethernet_header(destination: bytes, source: bytes, protocol: int) -> bytes:
+    """Return the header of an Ethernet frame."""
+    return destination + source + protocol.to_bytes(2, "big")
+
+
 def _u16(data: bytes, at: int) -> int:
     return data[at] << 8 | data[at + 1]
 
