@@ -183,7 +183,8 @@ def test_a_capture_that_may_not_be_read(tmp_path: Path) -> None:
 
 
 def test_colour_on_a_terminal_only_and_not_with_no_color(tmp_path: Path) -> None:
-    arguments = [IPKIT, "csum", "--no-progress", str(WEB)]
+    shutil.copy(WEB, tmp_path)
+    arguments = [IPKIT, "csum", "--no-progress", WEB.name]
     with Terminal(arguments, tmp_path, {"NO_COLOR": ""}) as terminal:
         assert RED in terminal.ended()[1]
     with Terminal(arguments, tmp_path, {"NO_COLOR": "1"}) as terminal:
