@@ -95,11 +95,10 @@ class Section:
     raw: bytes
     order: str
     interfaces: list[Interface] = field(default_factory=list)
+    layout: Layout = field(init=False)  # the numbers of its byte order
 
-    @property
-    def layout(self) -> Layout:
-        """The numbers of the section's byte order."""
-        return LAYOUTS[self.order]
+    def __post_init__(self) -> None:
+        self.layout = LAYOUTS[self.order]
 
     def opening(self, described: int) -> bytes:
         """Return the blocks that begin the section again where it was left: header and interfaces."""
@@ -211,6 +210,8 @@ class StoredPacket(NamedTuple):
 
 def packet_block(section: Section, record: bytes) -> bytes:
     """Return the packet block that ends the stored form of a row: blocks of other kinds may stand before it."""
+    if section.layout.block.unpack_from(record)[1] == len(record):
+        return record
     *_, (_, begin, _) = blocks_in(section.layout, record)
     return record[begin:]
 

@@ -61,7 +61,7 @@ def encoded(section: Section, stored: StoredPacket, frame: Frame) -> bytes | Non
 
 def options_of(section: Section, stored: StoredPacket, frame: Frame, order: str) -> bytes:
     """Return the options that a frame keeps, in a byte order; a hash of other bytes is not kept."""
-    if not frame.keeps_options:
+    if not frame.keeps_options or not stored.options:
         return b""
     said = list(options(section.layout, stored.options))
     stale = frame.data != stored.data and any(code == PACKET_HASH for code, _ in said)
