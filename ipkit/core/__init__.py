@@ -21,6 +21,7 @@ The floor plan: each kernel function and the room it lives in.
     ip_copy_metadata               fragment.py
     ip_do_fragment                 fragment.py
     ip_fragment                    fragment.py
+    fib_add_ifaddr                 host/addresses.py
     fib4_rule_action               host/fib_lookup.py
     fib4_rule_suppress             host/fib_lookup.py
     fib_lookup                     host/fib_lookup.py
@@ -36,6 +37,9 @@ The floor plan: each kernel function and the room it lives in.
     fib_multipath_hash_from_keys   host/multipath.py
     fib_rebalance                  host/multipath.py
     fib_select_multipath           host/multipath.py
+    fib_check_nh                   host/route_check.py
+    fib_create_info                host/route_check.py
+    fib_sync_down_dev              host/routes.py
     jhash_2words                   host/siphash.py
     siphash                        host/siphash.py
     icmp_send                      icmp_send.py
