@@ -10,14 +10,14 @@ from dataclasses import replace
 from typing import Final
 
 from ipkit.core.host.addresses import Ground, entries_of
-from ipkit.core.host.config import HostConfig, Link, Neighbour
+from ipkit.core.host.config import GatewayCheck, HostConfig, Link, Neighbour
 from ipkit.core.host.fib import DEFAULT_RULES, SCOPE_UNIVERSE, TABLE_MAIN, BulkRoutes, Fib, FibEntry, Rule
 from ipkit.core.host.fib_draft import FibDraft
 from ipkit.core.host.host_words import HostWords, KnobNames, Place, RuleList, Said, reading
 from ipkit.core.host.kernel import KernelProfile, NetworkAddress
 from ipkit.core.host.links import check_device, take_links
 from ipkit.core.host.nexthop_words import NexthopWords
-from ipkit.core.host.route_check import GatewayCheck, Surroundings, fib_check_nh
+from ipkit.core.host.route_check import Surroundings, fib_check_nh
 from ipkit.core.host.route_columns import RowError
 from ipkit.core.host.route_words import RouteWords
 from ipkit.core.host.routes import Intake, columns_after_down, fib_sync_down_dev, identity, take_routes
@@ -47,6 +47,7 @@ def assemble(said: HostWords, kernel: KernelProfile, sysctls: Sequence[str]) -> 
         listeners=tuple(one.value for one in said.listeners),
         hooks=tuple(one.value for one in said.hooks),
         policies=tuple(one.value for one in said.policies),
+        gateways=said.gateways,
         sysctls=tree.settings(),
     )
 

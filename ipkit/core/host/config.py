@@ -103,6 +103,13 @@ class PolicyAnswer:
     action: str
 
 
+class GatewayCheck(Enum):
+    """What a gateway that no link reaches means."""
+
+    RESOLVED = "resolved"  # a mistake
+    ACCEPTED = "accepted"  # nothing: a kernel took it, when its tables may have been others
+
+
 @dataclass(frozen=True, slots=True)
 class HostConfig:
     """The whole machine."""
@@ -117,4 +124,5 @@ class HostConfig:
     listeners: tuple[Listener, ...] = ()
     hooks: tuple[HookAnswer, ...] = ()
     policies: tuple[PolicyAnswer, ...] = ()
+    gateways: GatewayCheck = GatewayCheck.RESOLVED
     sysctls: Mapping[str, int] = field(default_factory=dict)  # what was set, raw: written again by describe.py

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeVar
 
-from ipkit.core.host.config import HookAnswer, LinkKind, Listener, PolicyAnswer
+from ipkit.core.host.config import GatewayCheck, HookAnswer, LinkKind, Listener, PolicyAnswer
 from ipkit.core.host.host_words import HostWords, LinkWords, Place, RuleList, Said, reading
 from ipkit.core.host.match import Match, read_match
 from ipkit.core.host.neigh_words import read_neighbour
@@ -21,7 +21,7 @@ from ipkit.core.wire.ipv4 import PROTO_TCP, PROTO_UDP
 
 T = TypeVar("T")
 
-TOP_LEVEL: Final = ("routes", "rules", "neigh", "nexthops", "conntrack", "neigh_default", "default_rules")
+TOP_LEVEL: Final = ("routes", "rules", "neigh", "nexthops", "conntrack", "neigh_default", "default_rules", "gateways")
 FEATURES: Final = ("sg", "hw_csum", "ip_csum")
 HOOK_POINTS: Final = ("PRE_ROUTING", "LOCAL_IN", "FORWARD", "LOCAL_OUT", "POST_ROUTING")
 HOOK_VERDICTS: Final = ("drop", "accept", "stolen")
@@ -32,7 +32,6 @@ KINDS: Final = {"ethernet": LinkKind.ETHERNET, "vlan": LinkKind.VLAN, "vrf": Lin
 LEAST_MTU: Final = 68
 LARGEST_MTU: Final = 65536
 LARGEST_VLAN_ID: Final = 4094
-LONGEST_NAME: Final = 15
 MULTICAST: Final = 0xE
 
 
@@ -48,6 +47,7 @@ def read_document(description: Mapping[str, object], file: str) -> HostWords:
         neighbours=_read_lines(top, "neigh", read_neighbour),
         nexthops=_read_lines(top, "nexthops", read_nexthop),
         neigh_default=top.one_of("neigh_default", ("assume", "resolve"), "assume"),
+        gateways=GatewayCheck(top.one_of("gateways", [check.value for check in GatewayCheck], "resolved")),
         conntrack=top.take("conntrack", bool, default=False),
         rule_list=RuleList.ADDED if top.take("default_rules", bool, default=True) else RuleList.WHOLE,
     )
@@ -90,7 +90,6 @@ def _settings(place: Place, table: Mapping[str, object], before: str = "") -> It
 
 
 def _link(name: str, section: Section) -> LinkWords:
-    _check_name(name, section.place)
     link = LinkWords(name, section.place)
     link.kind = _kind(name, section)
     if "pointopoint" in section:
@@ -108,13 +107,6 @@ def _link(name: str, section: Section) -> LinkWords:
     link.group = section.bounded("group", 0, (1 << 31) - 1) if "group" in section else 0
     section.finish(TOP_LEVEL)
     return link
-
-
-def _check_name(name: str, place: Place) -> None:
-    if not name or len(name.encode()) > LONGEST_NAME or name in (".", "..", "all", "default"):
-        raise place.error("not a name for a link: 1 to 15 bytes, and not all or default")
-    if any(sign.isspace() or sign in "/:" or not sign.isprintable() for sign in name):
-        raise place.error("not a name for a link: it has a blank, a slash or a colon in it")
 
 
 def _kind(name: str, section: Section) -> LinkKind:

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Generic, NamedTuple, TypeVar
 
-from ipkit.core.host.config import HookAnswer, LinkKind, Listener, Neighbour, PolicyAnswer
+from ipkit.core.host.config import GatewayCheck, HookAnswer, LinkKind, Listener, Neighbour, PolicyAnswer
 from ipkit.core.host.fib import Rule
 from ipkit.core.host.nexthop_words import NexthopWords
-from ipkit.core.host.route_check import GatewayCheck
 from ipkit.core.host.route_columns import RouteColumns
 from ipkit.core.host.routes import Listing
 from ipkit.core.host.words import WordError

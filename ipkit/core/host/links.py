@@ -17,6 +17,7 @@ from ipkit.core.host.words import WordError
 
 LOOPBACK_MTU: Final = 65536
 USUAL_MTU: Final = 1500
+LONGEST_NAME: Final = 15
 ALL_HOSTS: Final = 0xE0000001
 """224.0.0.1: joined on every link that is up."""
 
@@ -25,6 +26,8 @@ WITHOUT_ARP: Final = frozenset({LinkKind.LOOPBACK, LinkKind.POINTOPOINT, LinkKin
 
 def take_links(said: Sequence[LinkWords], file: str) -> dict[str, Link]:
     """Return the links by name, in the order of their indexes; the loopback device is always there."""
+    for link in said:
+        _check_name(link.name, link.place)
     words = {link.name: link for link in said}
     words.setdefault("lo", LinkWords("lo", Place(file, "link.lo"), LinkKind.LOOPBACK))
     indexes = _indexes(words)
@@ -34,6 +37,13 @@ def take_links(said: Sequence[LinkWords], file: str) -> dict[str, Link]:
     for name in sorted(words, key=lambda name: len(_below(words[name], words))):  # a VLAN link after what it stands on
         made[name] = _link(words[name], indexes[name], made)
     return {name: made[name] for name in sorted(made, key=lambda name: indexes[name])}
+
+
+def _check_name(name: str, place: Place) -> None:
+    if not name.isprintable() or not 0 < len(name.encode()) <= LONGEST_NAME or name in (".", "..", "all", "default"):
+        raise place.error("not a name for a link: 1 to 15 bytes, and not all or default")
+    if any(sign.isspace() or sign in "/:" for sign in name):
+        raise place.error("not a name for a link: it has a blank, a slash or a colon in it")
 
 
 def _indexes(words: Mapping[str, LinkWords]) -> dict[str, int]:
@@ -97,15 +107,21 @@ def _check_masters(words: Mapping[str, LinkWords]) -> None:
             raise link.place.under("master").error(f"{link.master} is not of kind vrf")
 
 
+def usual_mtu(kind: LinkKind, lower: Link | None) -> int:
+    """Return the MTU of a link that names none."""
+    if kind is LinkKind.LOOPBACK:
+        return LOOPBACK_MTU
+    return lower.mtu if lower else USUAL_MTU
+
+
 def _link(words: LinkWords, ifindex: int, made: Mapping[str, Link]) -> Link:
     lower = made[words.lower] if words.lower else None
     up = words.up and (lower is None or lower.up)
-    usual_mtu = LOOPBACK_MTU if words.kind is LinkKind.LOOPBACK else lower.mtu if lower else USUAL_MTU
     link = Link(
         name=words.name,
         ifindex=ifindex,
         kind=words.kind,
-        mtu=words.mtu if words.mtu is not None else usual_mtu,
+        mtu=words.mtu if words.mtu is not None else usual_mtu(words.kind, lower),
         address=words.address or (lower.address if lower else None),
         up=up,
         carrier=words.carrier and (lower is None or lower.carrier),

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from typing import Final
 
-from ipkit.core.host.config import Link, LinkKind
+from ipkit.core.host.config import GatewayCheck, Link, LinkKind
 from ipkit.core.host.fib import (
     SCOPE_HOST,
     SCOPE_LINK,
@@ -35,13 +34,6 @@ from ipkit.core.wire.ipv4 import address_text
 REJECTING: Final = frozenset({RouteType.BLACKHOLE, RouteType.UNREACHABLE, RouteType.PROHIBIT, RouteType.THROW})
 LEAST_SCOPE: Final = {RouteType.LOCAL: SCOPE_HOST, RouteType.BROADCAST: SCOPE_LINK, RouteType.ANYCAST: SCOPE_LINK}
 ECN_BITS: Final = 0x03
-
-
-class GatewayCheck(Enum):
-    """What a gateway that no link reaches means."""
-
-    RESOLVED = auto()  # a mistake
-    ACCEPTED = auto()  # nothing: a kernel took it, when its tables may have been others
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from ipkit.core.host.fib import SCOPE_LINK, RouteType
 from ipkit.core.host.iproute_json import is_ipv6, objects, route_words
 from ipkit.core.host.route_words import TYPES, RouteHead, RouteWords, read_head, read_tail
 from ipkit.core.host.words import ALL_ONES, MAX_LENGTH, WordError, Words, mask_length, network
@@ -20,6 +21,7 @@ OCTETS: Final = {str(value): value for value in range(256)}
 LENGTHS: Final = {"": MAX_LENGTH, **{str(value): value for value in range(MAX_LENGTH + 1)}}
 HOST_BITS: Final = tuple(ALL_ONES >> length for length in range(MAX_LENGTH + 1))
 
+KERNEL_MADE: Final = "kernel"
 PROC_HEADER: Final = ("Iface", "Destination", "Gateway")
 """How /proc/net/route begins."""
 
@@ -62,6 +64,12 @@ class RouteColumns:
 
     def __len__(self) -> int:
         return len(self.prefixes)
+
+    def connected(self) -> Iterator[int]:
+        """Yield the rows that the kernel made because a link has an address."""
+        made = {kind for kind, ending in enumerate(self.endings) if _is_connected(ending)}
+        if made:
+            yield from (row for row, kind in enumerate(self.kinds) if kind in made)
 
     def read_lines(self, lines: Iterable[str]) -> None:
         """Read routes as `ip route` prints them, one a line, `nexthop` lines continuing the one before."""
@@ -169,6 +177,16 @@ class RouteColumns:
             words = Words(["via", gateway, *(["dev", *rest] if rest else ())])
         self.endings.append(read_tail(head, words, self._tables))
         return len(self.endings) - 1
+
+
+def _is_connected(ending: RouteWords) -> bool:
+    return (
+        ending.type is RouteType.UNICAST
+        and ending.protocol == KERNEL_MADE
+        and ending.scope == SCOPE_LINK
+        and bool(ending.prefsrc)
+        and [bool(hop.dev) for hop in ending.hops] == [True]
+    )
 
 
 def _proc_words(fields: list[str]) -> str:

@@ -6,17 +6,15 @@ Addresses are those that connected routes were made for; what no link reaches is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import chain
 from typing import Final
 
-from ipkit.core.host.config import LinkKind
-from ipkit.core.host.fib import SCOPE_LINK, RouteType
+from ipkit.core.host.config import GatewayCheck, LinkKind
 from ipkit.core.host.host_words import HostWords, LinkWords, Place, Said
-from ipkit.core.host.route_check import GatewayCheck
 from ipkit.core.host.route_columns import PROC_HEADER, RouteColumns, RowError
 from ipkit.core.host.route_words import RouteWords
-from ipkit.core.host.routes import KERNEL_MADE, Listing
+from ipkit.core.host.routes import Listing
 from ipkit.core.host.words import TABLES, mask
 from ipkit.core.wire.ipv4 import address_text
 
@@ -59,29 +57,12 @@ def _links(columns: RouteColumns, file: str) -> list[LinkWords]:
     links = {name: LinkWords(name, Place(file, f"dev {name}")) for name in names}
     if "lo" in links:
         links["lo"].kind = LinkKind.LOOPBACK
-    for row in _connected(columns):
+    for row in columns.connected():
         ending = columns.endings[columns.kinds[row]]
         prefix, length = columns.prefixes[row], columns.lengths[row]
         place = Place(file, f"line {columns.rows[row]}")
         links[ending.hops[0].dev].addr.append(Said(place, _address(ending, prefix, length)))
     return list(links.values())
-
-
-def _connected(columns: RouteColumns) -> Iterator[int]:
-    """Yield the rows that the kernel made because a link has an address."""
-    made = {kind for kind, ending in enumerate(columns.endings) if _is_connected(ending)}
-    if made:
-        yield from (row for row, kind in enumerate(columns.kinds) if kind in made)
-
-
-def _is_connected(ending: RouteWords) -> bool:
-    return (
-        ending.type is RouteType.UNICAST
-        and ending.protocol == KERNEL_MADE
-        and ending.scope == SCOPE_LINK
-        and bool(ending.prefsrc)
-        and [bool(hop.dev) for hop in ending.hops] == [True]
-    )
 
 
 def _address(ending: RouteWords, prefix: int, length: int) -> str:

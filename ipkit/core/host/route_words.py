@@ -118,27 +118,33 @@ def read_tail(head: RouteHead, words: Words, tables: Mapping[str, int]) -> Route
             route.hops = _nexthops(words)
         elif not take_hop_word(own, word, words):
             _take(route, word, words, tables)
+    direct = False
     if own != HopWords(flags=own.flags):
         if route.hops:
             raise WordError("`nexthop` and a gateway or device of its own at once")
         route.hops = [own]
+        direct = not (own.gateway or own.gateway6 or route.nhid)
     elif own.flags & (NextHopFlag.ONLINK | NextHopFlag.PERVASIVE):
         raise WordError("`onlink` without a gateway and a device")
     if route.table < 0:
-        route.table = TABLE_LOCAL if route.type in LOCAL_TABLE_TYPES else TABLE_MAIN
+        route.table = usual_table(route.type)
     if route.scope < 0:
-        route.scope = _usual_scope(route)
+        route.scope = usual_scope(route.type, direct=direct)
     return route
 
 
-def _usual_scope(route: RouteWords) -> int:
-    """Return the scope that the `ip` tool gives a route that names none."""
-    if route.type in HOST_SCOPE_TYPES:
+def usual_table(kind: RouteType) -> int:
+    """Return the table that the `ip` tool puts a route into that names none."""
+    return TABLE_LOCAL if kind in LOCAL_TABLE_TYPES else TABLE_MAIN
+
+
+def usual_scope(kind: RouteType, *, direct: bool) -> int:
+    """Return the scope that the `ip` tool gives a route that names none; `direct`: it has a device and nothing else."""
+    if kind in HOST_SCOPE_TYPES:
         return SCOPE_HOST
-    if route.type in LINK_SCOPE_TYPES:
+    if kind in LINK_SCOPE_TYPES:
         return SCOPE_LINK
-    direct = len(route.hops) == 1 and not (route.hops[0].gateway or route.hops[0].gateway6 or route.nhid)
-    return SCOPE_LINK if route.type is RouteType.UNICAST and direct else SCOPE_UNIVERSE
+    return SCOPE_LINK if kind is RouteType.UNICAST and direct else SCOPE_UNIVERSE
 
 
 def _take(route: RouteWords, word: str, words: Words, tables: Mapping[str, int]) -> None:

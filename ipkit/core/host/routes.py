@@ -13,18 +13,17 @@ from enum import Enum, auto
 from itertools import pairwise
 from typing import Final
 
-from ipkit.core.host.config import Link
+from ipkit.core.host.config import GatewayCheck, Link
 from ipkit.core.host.fib import SCOPE_LINK, SCOPE_NOWHERE, BulkRoutes, FibEntry, NextHop, NextHopFlag, RouteType
 from ipkit.core.host.fib_draft import FIRST_OF_ALL, FibDraft, Placed
-from ipkit.core.host.route_check import GatewayCheck, Surroundings, fib_create_info, prefsrc_is_local
-from ipkit.core.host.route_columns import RouteColumns, RowError
+from ipkit.core.host.route_check import Surroundings, fib_create_info, prefsrc_is_local
+from ipkit.core.host.route_columns import KERNEL_MADE, RouteColumns, RowError
 from ipkit.core.host.words import WordError, prefix_text
 from ipkit.core.wire.ipv4 import address_text
 
 BULK_FROM: Final = 10_000
 """From as many routes on they are kept as columns."""
 
-KERNEL_MADE: Final = "kernel"
 LENGTH_BITS: Final = 6
 ROW_BITS: Final = 32
 ROW_MASK: Final = (1 << ROW_BITS) - 1

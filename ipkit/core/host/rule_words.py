@@ -152,7 +152,7 @@ _READERS: Final[Mapping[str, Callable[[str], object]]] = MappingProxyType(
         "uidrange": _uids,
         "tun_id": lambda text: number(text, 0, (1 << 64) - 1),
         "pref": lambda text: number(text, 0, ALL_ONES),
-        "protocol": protocol,
+        "protocol": lambda text: protocol(text).replace("kernel", ""),  # what `ip rule` leaves out
         "suppress_prefixlength": lambda text: number(text, 0, (1 << 31) - 1),
         "suppress_ifgroup": lambda text: named(text, {"default": 0}, 0, (1 << 31) - 1),
     }

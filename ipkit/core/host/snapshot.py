@@ -7,21 +7,20 @@ over. The texts come by the names that a snapshot folder has.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from ipkit.core.host.config import LinkKind
+from ipkit.core.host.config import GatewayCheck, LinkKind
 from ipkit.core.host.host_words import HostWords, KnobNames, LinkWords, Place, RuleList, Said, reading
 from ipkit.core.host.iproute_json import Row, is_ipv6, neigh_words, nexthop_words, objects, rule_words
 from ipkit.core.host.neigh_words import read_neighbour
 from ipkit.core.host.nexthop_words import NexthopWords, read_nexthop
-from ipkit.core.host.route_check import GatewayCheck
 from ipkit.core.host.route_columns import RouteColumns, RowError
 from ipkit.core.host.routes import Listing
 from ipkit.core.host.rule_words import read_rule
-from ipkit.core.host.words import TABLES, WordError, address, link_address, named
+from ipkit.core.host.words import MAX_LENGTH, TABLES, WordError, address, link_address, mask, named
 
 T = TypeVar("T")
 
@@ -86,12 +85,13 @@ def read_snapshot(parts: Mapping[str, str], folder: str) -> HostWords:
             raise Place(folder, part).error("missing")
     dump = Dump(folder, parts)
     tables = {**TABLES, **_table_names(parts.get(TABLE_NAMES, ""))}
+    routes = _routes(dump, tables)
     rules = list(_read(dump.lines(RULES, rule_words), lambda text: read_rule(text, tables)))
     return HostWords(
         folder,
-        _routes(dump, tables),
+        routes,
         lambda row: dump.place(ROUTES, _row_name(parts[ROUTES], row)),
-        links=_links(dump),
+        links=_links(dump, routes),
         settings=list(_settings(dump)),
         rules=rules,
         neighbours=list(_read(dump.lines(NEIGHBOURS, neigh_words), read_neighbour)),
@@ -146,7 +146,11 @@ def _settings(dump: Dump) -> Iterator[Said[tuple[str, object]]]:
             yield Said(dump.place(SYSCTLS, f"line {at}"), (name.strip(), value.strip()))
 
 
-def _links(dump: Dump) -> list[LinkWords]:
+def _links(dump: Dump, routes: RouteColumns) -> list[LinkWords]:
+    connected = {
+        (routes.endings[routes.kinds[row]].hops[0].dev, routes.prefixes[row], routes.lengths[row])
+        for row in routes.connected()
+    }
     found: dict[str, LinkWords] = {}
     rows = {_name(place, row): (place, row) for place, row in dump.rows(LINKS)}
     for name, (place, _) in rows.items():
@@ -154,7 +158,7 @@ def _links(dump: Dump) -> list[LinkWords]:
             found[name] = _link(name, place, rows)
     for place, row in dump.rows(ADDRESSES):
         if link := found.get(_name(place, row)):
-            link.addr = [Said(place, line) for line in _addresses(place, row)]
+            link.addr = [Said(place, line) for line in _addresses(link, place, row, connected)]
     for place, row in dump.rows(GROUPS):
         if link := found.get(_name(place, row)):
             link.groups = frozenset(_groups(place, row))
@@ -215,19 +219,26 @@ def _kind(row: Row, flags: frozenset[str], rows: Mapping[str, object]) -> LinkKi
     return LinkKind.POINTOPOINT if "POINTOPOINT" in flags else LinkKind.ETHERNET
 
 
-def _addresses(place: Place, row: Row) -> Iterator[str]:
+def _addresses(link: LinkWords, place: Place, row: Row, connected: Collection[tuple[str, int, int]]) -> Iterator[str]:
     """Yield the IPv4 addresses of a link as `ip addr add` takes them."""
     with _printed_by_ip(place):
         for info in row.get("addr_info", []):
             if info.get("family") != "inet":
                 continue
-            far = info.get("address")
-            words = [f"{info['local']} peer {far}" if far else str(info["local"])]
-            words[0] += f"/{info['prefixlen']}"
+            length, far = int(info["prefixlen"]), info.get("address", info["local"])
+            words = [f"{info['local']} peer {far}/{length}" if far != info["local"] else f"{far}/{length}"]
             for key, word in (("broadcast", "brd"), ("scope", "scope"), ("metric", "metric")):
                 words += [word, str(info[key])] if key in info else []
-            words += ["noprefixroute"] if info.get("noprefixroute") else []
+            route = (link.name, address(far) & mask(length), length)
+            if info.get("noprefixroute") or (route not in connected and _connects(link, info)):
+                words.append("noprefixroute")
             yield " ".join(words)
+
+
+def _connects(link: LinkWords, info: Row) -> bool:
+    """Tell whether an address brings a connected route: where it is missing, somebody took it away."""
+    alone = info["prefixlen"] == MAX_LENGTH and "address" not in info
+    return link.up and link.kind is not LinkKind.LOOPBACK and not (alone or info.get("secondary"))
 
 
 def _groups(place: Place, row: Row) -> Iterator[int]:
