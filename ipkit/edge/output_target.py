@@ -7,6 +7,7 @@ the target, except a reader who left (BrokenPipeError): that is no error of ours
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -42,9 +43,11 @@ class OutputTarget:
         return self._stream.isatty()
 
     def write(self, data: bytes) -> None:
-        """Write all of the data."""
+        """Write all of the data: a signal may cut short a write into a pipe."""
+        rest = memoryview(data)
         try:
-            self._stream.write(data)
+            while rest:
+                rest = rest[self._stream.write(rest) :]
         except OSError as error:
             raise self._failure(error) from None
 
@@ -89,6 +92,8 @@ class OutputTarget:
     def _open(self) -> BinaryIO:
         if self.name == "-":
             self._owned = False
+            if sys.stdout is None:
+                raise OSError(errno.EBADF, "closed")
             return sys.stdout.buffer
         self._final = Path(self.name).resolve()
         mode = self._mode_of_existing(self._final)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,6 +129,31 @@ def test_a_fifo(source: Path, tmp_path: Path) -> None:
     copy(source, fifo)
     reader.join()
     assert heard == [CAPTURE]
+
+
+def test_signals_cost_a_pipe_no_byte(source: Path, tmp_path: Path) -> None:
+    """A signal cuts a write into a pipe short, and the rest has to follow."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    heard: list[bytes] = []
+
+    def read_slowly() -> None:
+        with fifo.open("rb", buffering=0) as pipe:
+            while chunk := pipe.read(30_000):
+                heard.append(chunk)
+                time.sleep(0.001)
+
+    reader = threading.Thread(target=read_slowly)
+    reader.start()
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.003, 0.003)
+    try:
+        copy(source, fifo)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    reader.join()
+    assert b"".join(heard) == CAPTURE
 
 
 def test_a_frame_that_grew_leaves_a_pipe_as_it_is(tmp_path: Path) -> None:
