@@ -17,6 +17,7 @@ from typing import Self
 
 PATIENCE_S = 20.0
 BELL = "\a"
+COLUMNS = 200
 
 
 class Terminal:
@@ -31,11 +32,11 @@ class Terminal:
         stdout: int | None = None,
     ) -> None:
         self._ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 200, 0, 0))
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
         self.process = subprocess.Popen(
             command,
             cwd=cwd,
-            env={**os.environ, "TERM": "xterm", **(env or {})},
+            env={**os.environ, "TERM": "xterm", "COLUMNS": str(COLUMNS), **(env or {})},
             stdin=theirs if stdin is None else stdin,
             stdout=theirs if stdout is None else stdout,
             stderr=theirs,
