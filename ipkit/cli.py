@@ -6,6 +6,7 @@ so that help and completion cost no more than click itself.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from importlib import import_module
@@ -18,8 +19,12 @@ from ipkit.errors import ExitStatus, IpkitError
 
 COMMANDS: Final = {
     "csum": "Verify, explain or repair checksums.",
+    "fragment": "Cut datagrams to an MTU; make test input.",
 }
 """Every command and its line in the overview; the module of the same name in ipkit/commands holds the command."""
+
+
+COMPLETION: Final = "_IPKIT_COMPLETE"
 
 
 class LazyGroup(click.Group):
@@ -43,7 +48,11 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup,
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, message="ipkit %(version)s")
 def group() -> None:
     """Ask what Linux would do with a packet, and why.
@@ -55,9 +64,11 @@ def group() -> None:
 def main() -> NoReturn:
     """Run the program and end the process."""
     try:
-        status = group.main(prog_name="ipkit", standalone_mode=False)
+        status = _run(sys.argv[1:])
         if sys.stdout is not None:
             sys.stdout.flush()
+    except click.exceptions.Exit as end:
+        status = end.exit_code
     except click.ClickException as error:
         status = complain(error, _one_line_usage(error))
     except IpkitError as error:
@@ -71,6 +82,14 @@ def main() -> NoReturn:
         sys.excepthook(*sys.exc_info())
         status = ExitStatus.BUG
     sys.exit(int(status or ExitStatus.FINE))
+
+
+def _run(arguments: list[str]) -> Any:
+    """Parse and call. click's own main would end a closed pipe with the status of a finding."""
+    if COMPLETION in os.environ:
+        group.main(prog_name="ipkit", complete_var=COMPLETION)
+    with group.make_context("ipkit", arguments) as context:
+        return group.invoke(context)
 
 
 def complain(error: Exception, line: str) -> ExitStatus:

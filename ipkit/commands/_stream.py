@@ -113,6 +113,8 @@ class _Run:
         with Interrupts() as interrupts:
             try:
                 for batch in interrupts.until(stream):
+                    if self._icmp is not None and not self.began:
+                        self._icmp.like(None)  # without an error the capture is empty, not missing
                     self.began = True
                     result = self._lane.process(batch)
                     if self._writer is not None:
