@@ -50,8 +50,7 @@ def run_captures(
         try:
             interrupted = run.read(stream, Progress(stream.total, captures.progress))
         except CaptureError as damage:
-            if run.began:
-                run.finish()
+            run.finish()
             raise damage from None
         finally:
             stream.close()
@@ -106,7 +105,7 @@ class _Run:
         self._writer = writer
         self._icmp = icmp
         self._reader_left: BrokenPipeError | None = None
-        self.began = False  # something could be read: there is something to conclude
+        self._began = False  # something could be read: there is something to conclude
 
     def read(self, stream: CaptureStream, progress: Progress) -> bool:
         """Go through the batches; tell whether an interrupt ended them."""
@@ -115,7 +114,7 @@ class _Run:
                 for batch in interrupts.until(stream):
                     if self._icmp is not None and not self.began:
                         self._icmp.like(None)  # without an error the capture is empty, not missing
-                    self.began = True
+                    self._began = True
                     result = self._lane.process(batch)
                     if self._writer is not None:
                         self._writer.write_batch(batch, result.changes)
@@ -128,7 +127,9 @@ class _Run:
         return interrupts.happened
 
     def finish(self) -> None:
-        """Let go what was held, make the output appear, conclude the report."""
+        """Let go what was held, make the output appear, conclude the report; of nothing, nothing is made."""
+        if not self._began:
+            return
         result = self._lane.finish()
         self._write_frames(self._writer, result.late)
         self._write_frames(self._icmp, result.icmp)

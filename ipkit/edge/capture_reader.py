@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 from ipkit.core.frames import FrameBatch
-from ipkit.edge.capture_source import ByteSource, open_source
+from ipkit.edge.capture_source import ByteSource, FileSource, unpacked
 from ipkit.edge.capture_window import Window
 from ipkit.edge.pcap_records import PcapReader
 from ipkit.edge.pcapng_blocks import SECTION_MAGIC
@@ -63,8 +63,9 @@ class CaptureStream:
         for name in self._names:
             if not self._left:
                 return
-            self._source = open_source(name)
+            self._source = opened = FileSource(name)
             try:
+                self._source = unpacked(opened)
                 yield from self._frames(_open_reader(Window(self._source)))
             finally:
                 self.close()

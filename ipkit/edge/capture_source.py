@@ -58,15 +58,9 @@ class ByteSource(Protocol):
         ...
 
 
-def open_source(name: str) -> ByteSource:
-    """Open what a name means; "-" is stdin. Content tells whether it is gzipped."""
-    source = FileSource(name)
-    try:
-        packed = source.peek(2) == GZIP_MAGIC
-    except BaseException:
-        source.close()
-        raise
-    if packed:
+def unpacked(source: FileSource) -> ByteSource:
+    """Return the source's bytes without gzip; content tells whether it is there."""
+    if source.peek(len(GZIP_MAGIC)) == GZIP_MAGIC:
         return GzipSource(source)
     source.block_bytes = BLOCK_BYTES
     return source
