@@ -80,10 +80,14 @@ def option_list(layout: Layout, said: list[tuple[int, bytes]]) -> bytes:
 
 
 class MadeSection:
-    """A section of our own, little endian: one interface, in nanoseconds, for each name and link type."""
+    """A section of our own: one interface, in nanoseconds, for each name and link type.
 
-    def __init__(self, snaplen: int) -> None:
-        self._snaplen = snaplen  # that of the input: libpcap refuses a file whose interfaces differ in it
+    Byte order and snap length are those of the input: libpcap refuses a file that changes them half-way.
+    """
+
+    def __init__(self, order: str, snaplen: int) -> None:
+        self._order = order
+        self._snaplen = snaplen
         self._section: Section | None = None
         self._numbers: dict[tuple[str | None, int], int] = {}
 
@@ -91,7 +95,7 @@ class MadeSection:
     def section(self) -> Section:
         """The section as far as it is described."""
         if self._section is None:
-            self._section = Section(pcapng_section(), "<")
+            self._section = Section(pcapng_section(self._order), self._order)
         return self._section
 
     def __bool__(self) -> bool:
@@ -107,7 +111,7 @@ class MadeSection:
         if name is not None:
             said.insert(0, (IF_NAME, name.encode("utf-8", "replace")[:VALUE_BYTES]))
         body = layout.interface.pack(link_type, self._snaplen)
-        raw = pcapng_block(INTERFACE_DESCRIPTION, body, option_list(layout, said))
+        raw = pcapng_block(self._order, layout.word.pack(INTERFACE_DESCRIPTION), body, option_list(layout, said))
         number = self._numbers[name, link_type] = len(self._numbers)
         self.section.interfaces.append(interface_of(layout, raw))
         return number, raw

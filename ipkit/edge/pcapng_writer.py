@@ -43,7 +43,7 @@ class PcapngSink:
         self._waiting: list[tuple[Section, int, bytes]] = []  # blocks of sections that no packet has gone into yet
         self._waiting_bytes = 0
         self._entered = False  # a packet has gone into a section of the input
-        self._made = MadeSection(snaplen)
+        self._made = MadeSection("<" if model is None else model.order, snaplen)
         self._link_type = link_type
         self._notes = _Notes()
 

@@ -18,6 +18,8 @@ from typing import Any, Final, NamedTuple
 
 PCAP_HEADER_BYTES: Final = 24
 
+SECTION_BYTE_ORDER: Final = 0x1A2B3C4D
+
 STAND_IN: Final[dict[str, int]] = {"MTU": 0xFFFF, "DLT_EN10MB": 1, "DLT_RAW": 12}
 """All that scapy.utils takes from scapy.data."""
 
@@ -55,23 +57,24 @@ def pcap_header(header: PcapHeader) -> bytes:
     return stream.getvalue()
 
 
-def pcapng_section() -> bytes:
-    """Let scapy write a section header block, little endian."""
+def pcapng_section(byte_order: str) -> bytes:
+    """Let scapy write a section header block."""
     stream = BytesIO()
-    _block_writer(stream)._write_block_shb()  # noqa: SLF001 - its public way writes an interface that was not asked for
+    _block_writer(byte_order, stream)._write_block_shb()  # noqa: SLF001 - its public way writes an interface that was not asked for
     return stream.getvalue()
 
 
-def pcapng_block(kind: int, body: bytes, options: bytes) -> bytes:
-    """Let scapy frame a block, little endian."""
-    return bytes(_block_writer(BytesIO()).build_block(kind.to_bytes(4, "little"), body, options))
+def pcapng_block(byte_order: str, kind: bytes, body: bytes, options: bytes) -> bytes:
+    """Let scapy frame a block."""
+    return bytes(_block_writer(byte_order, BytesIO()).build_block(kind, body, options))
 
 
-def _block_writer(stream: BytesIO) -> Any:
-    """Return scapy's pcapng writer on a stream: its constructor only takes paths."""
+def _block_writer(byte_order: str, stream: BytesIO) -> Any:
+    """Return scapy's pcapng writer on a stream: its constructor takes a path and knows one byte order."""
     scapy = _scapy_utils()
     writer = scapy.RawPcapNgWriter.__new__(scapy.RawPcapNgWriter)
-    writer.endian, writer.endian_magic, writer.f = "<", b"\x4d\x3c\x2b\x1a", stream
+    writer.endian, writer.f = byte_order, stream
+    writer.endian_magic = SECTION_BYTE_ORDER.to_bytes(4, "little" if byte_order == "<" else "big")
     return writer
 
 
