@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ipkit.cli import COMMANDS
 from tests.support.source import ROOT
 from tests.support.terminal import Terminal
 
@@ -18,7 +19,7 @@ PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 PROMPT = "ready> "
 
 CASES = [
-    pytest.param("ipkit ", {"csum"}, id="commands"),
+    pytest.param("ipkit ", set(COMMANDS), id="commands"),
     pytest.param("ipkit cs", {"csum"}, id="command"),
     pytest.param("ipkit csum --expl", {"--explain"}, id="option"),
     pytest.param("ipkit csum --f", {"--fix", "--format"}, id="options"),
