@@ -7,19 +7,23 @@ import time
 from typing import Final
 
 BAR_CELLS: Final = 30
+SECONDS_BEFORE: Final = 0.5
 SECONDS_BETWEEN: Final = 0.1
 MEGABYTE: Final = 1_000_000
 CLEAR_LINE: Final = "\r\x1b[K"
 
 
 class Progress:
-    """How much of the input has been read, drawn at most ten times a second."""
+    """How much of the input has been read, drawn at most ten times a second.
+
+    Nobody who did not ask for it sees it flash by over what takes no time.
+    """
 
     def __init__(self, total: int | None, wanted: bool | None) -> None:  # noqa: FBT001 - three states: yes, no, as it fits
         fits = sys.stderr.isatty() and total is not None
         self._on = fits if wanted is None else wanted
         self._total = total
-        self._next = 0.0
+        self._next = 0.0 if wanted else time.monotonic() + SECONDS_BEFORE
         self._drawn = False
 
     def show(self, position: int) -> None:

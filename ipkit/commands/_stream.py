@@ -112,7 +112,7 @@ class _Run:
         with Interrupts() as interrupts:
             try:
                 for batch in interrupts.until(stream):
-                    if self._icmp is not None and not self.began:
+                    if self._icmp is not None and not self._began:
                         self._icmp.like(None)  # without an error the capture is empty, not missing
                     self._began = True
                     result = self._lane.process(batch)
