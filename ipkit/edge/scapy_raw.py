@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 PCAP_HEADER_BYTES: Final = 24
-
+GZIP_MAGIC: Final = b"\x1f\x8b"
 SECTION_BYTE_ORDER: Final = 0x1A2B3C4D
 
 STAND_IN: Final[dict[str, int]] = {"MTU": 0xFFFF, "DLT_EN10MB": 1, "DLT_RAW": 12}
@@ -39,6 +39,8 @@ class PcapHeader(NamedTuple):
 def read_pcap_header(raw: bytes) -> PcapHeader | None:
     """Let scapy read the header of a pcap file; None: it is not one."""
     scapy = _scapy_utils()
+    if raw.startswith(GZIP_MAGIC):  # unpacked once already: scapy would go on unpacking
+        return None
     try:
         reader = scapy.RawPcapReader(BytesIO(raw))
     except scapy.Scapy_Exception:

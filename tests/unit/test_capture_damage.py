@@ -128,6 +128,10 @@ class TestNoCapture:
             (b"\x0a\x0d\x0d\x0a" + bytes(24), "byte order mark 00 00 00 00 is unknown (block at byte 0)"),
             (gzip_bytes(b""), "empty file, not a capture"),
             (gzip_bytes(b"junk"), "not a pcap or pcapng capture (it begins with 6a 75 6e 6b)"),
+            (
+                gzip_bytes(gzip_bytes(pcap_bytes([b"1"]))),
+                "not a pcap or pcapng capture (it begins with 1f 8b 08 00)",
+            ),
             (b"\x1f\x8b", "gzip data cut short (byte 2)"),
             (b"\x1f\x8bjunk", "damaged gzip data: unknown compression method (before byte 6)"),
         ],
