@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
+from ipkit.core.fragment_map import MOST_ROWS, Arrival, map_values
 from ipkit.core.frames import Frame, FrameBatch
 from ipkit.core.lanes import RowValue
 from ipkit.core.outcome.defrag_exits import Exit, FragNote
 from ipkit.core.rows import frame_keys, hex16
-from ipkit.core.state.frag_queue import FragKey, FragQueue
-from ipkit.core.wire.ipv4 import FLAG_DF, HEADER_BYTES, OFFSET_MASK, address_text
+from ipkit.core.state.frag_queue import FragKey, Fragment, FragQueue
+from ipkit.core.wire.ipv4 import FLAG_DF, FLAG_MF, HEADER_BYTES, OFFSET_MASK, address_text
 from ipkit.core.wire.options import COPIED, options_in
 
 
@@ -39,17 +40,6 @@ COMMON_NOTES: Final = frozenset({FragNote.DF})
 """What ordinary traffic shows as well: path MTU probes are fragmented with DF set."""
 
 
-class Arrival(NamedTuple):
-    """One fragment as it came, for a drawing."""
-
-    tag: int
-    frame: int
-    start: int
-    end: int
-    is_last: bool
-    exit: Exit
-
-
 @dataclass(slots=True)
 class Trail:
     """The frames of one datagram."""
@@ -63,7 +53,7 @@ class Trail:
     keys: Mapping[str, RowValue] = field(default_factory=dict)  # what a row says of the last frame, later on
     ttl: int = -1
     copied: bytes = b""  # the options that every fragment should repeat
-    arrivals: list[Arrival] = field(default_factory=list)
+    arrivals: list[Arrival] = field(default_factory=list)  # for a drawing, where one is wanted
 
     def shared(self) -> Mapping[str, RowValue]:
         """Return what a row says of the last frame."""
@@ -97,6 +87,12 @@ class Trail:
         if len(self.numbers) > 2 * len(queue.pieces) + 64:
             used = {piece.tag for piece in queue.pieces}
             self.numbers = {arrival: number for arrival, number in self.numbers.items() if arrival in used}
+
+    def draw(self, fragment: Fragment) -> None:
+        """Remember where the last fragment claimed to lie."""
+        if len(self.arrivals) < MOST_ROWS and self.batch is not None:
+            number, is_last = self.batch.first_number + self.row, not fragment.frag_off & FLAG_MF
+            self.arrivals.append(Arrival(fragment.tag, number, fragment.start, fragment.end, is_last))
 
     def note_header(self, queue: FragQueue, datagram: bytes, fields: Sequence[int]) -> None:
         """Remember what is odd about the header of a fragment."""
@@ -170,6 +166,8 @@ def datagram_values(queue: FragQueue, status: Status, exit_: Exit | None) -> dic
     values["duplicates"] = queue.duplicates
     if queue.notes:
         values["notes"] = [note.value for note in FragNote if note in queue.notes]
+    if trail.arrivals:
+        values["map"] = map_values(queue, trail.arrivals)
     return values
 
 

@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from ipkit.core.compare_policies import Panels
 from ipkit.core.defrag import DefragUser, Fallen, fragment_key, fragment_of, ip_expire, owed_about, take
+from ipkit.core.frag_state import queue_from, restore_store, store_document
 from ipkit.core.fragment_lane import ErrorSender
 from ipkit.core.frames import Frame, FrameBatch
 from ipkit.core.host.kernel import KernelProfile
 from ipkit.core.host.sysctl import NetConf
-from ipkit.core.lanes import LaneResult, ReportRow, RowValue, RowWish
+from ipkit.core.lanes import LaneResult, ReportRow, Row, RowValue, RowWish
 from ipkit.core.link_receive import NOT_IPV4, ipv4_at
 from ipkit.core.outcome.counters import Mib
 from ipkit.core.outcome.defrag_exits import EVICTED, QUEUED, TIMED_OUT, TOO_FAR, Exit, Fate, FragNote
@@ -24,16 +26,27 @@ from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.verdict import IcmpDue
 from ipkit.core.overlap import Policy, kernel_policy
 from ipkit.core.reassemble_datagram import Status, Trail, datagram_values, needs_look, refused_values, trail_of
+from ipkit.core.reassemble_state import (
+    Terms,
+    check_header,
+    datagram_document,
+    header_document,
+    panels_document,
+    restore_panels,
+    trail_from,
+)
 from ipkit.core.rows import frame_keys, header_keys
 from ipkit.core.skbuff import PacketType, SkBuff
-from ipkit.core.state.frag_queue import FragKey, FragQueue
+from ipkit.core.state.frag_queue import FragKey, Fragment, FragQueue
 from ipkit.core.state.frag_queues import FragQueues
+from ipkit.core.state_fields import Fields
 from ipkit.core.wire.checksum import ip_fast_csum
 from ipkit.core.wire.ipv4 import FLAG_MF, HEADER_BYTES, OFFSET_MASK, unpack_from
 
 FRAGMENT_BITS: Final = FLAG_MF | OFFSET_MASK
 PLAIN_FIRST_BYTE: Final = 0x45
 FRAG_TIME_EXCEEDED: Final = (11, 1)
+MOST_DRAWN: Final = 100
 BEFORE_ALL: Final = -(1 << 63)
 AFTER_ALL: Final = 1 << 63
 
@@ -59,6 +72,9 @@ class ReassembleOptions:
     drains: bool = False  # timers run on after the last frame
     keeps_frames: bool = False  # for -w: the fragments of what fails are wanted again
     drops_incomplete: bool = False
+    compares: bool = False  # every policy on every datagram
+    draws: bool = False  # each datagram with its fragments as they came
+    saves: bool = False  # what waits at the end goes into a state
 
 
 @dataclass(slots=True)
@@ -85,11 +101,12 @@ class ReassembleLane:
         self._options = options
         self._wish = wish
         self._errors = errors
-        self._keeps = options.keeps_frames or errors is not None
+        self._keeps = options.keeps_frames or options.saves or errors is not None
         self._policy = options.policy or kernel_policy(options.kernel)
         self._frags = FragQueues(options.kernel, options.limits)
         self._frags.now_ns = BEFORE_ALL
         self._frames = 0
+        self._arrivals = 0  # frames before this batch, those of earlier runs included
         self._other = 0
         self._fragments = 0
         self._requests = 0
@@ -97,6 +114,10 @@ class ReassembleLane:
         self._statuses: Counter[Status] = Counter()
         self._mibs: Counter[Mib] = Counter()
         self._held_bytes = 0
+        self._panels = Panels(options.limits) if options.compares else None
+        self._differing = 0
+        self.drawn: list[Row] = []
+        self.not_drawn = 0
         self._out = _Output()
 
     def process(self, batch: FrameBatch) -> LaneResult:
@@ -120,17 +141,18 @@ class ReassembleLane:
         for trail in out.touched.values():
             trail.freeze()
         self._frames += len(batch)
+        self._arrivals += len(batch)
         self._other += other
         self._out = _Output()
         return LaneResult(out.rows, out.changes, icmp=out.icmp)
 
     def finish(self) -> LaneResult:
-        """Let the clock run on, or say what still waited."""
+        """Let the clock run on, or say what still waited; what is saved waits on."""
         out, held = self._out, dict[int, Frame]()
         if self._options.drains:
             self._expire(AFTER_ALL)
             return LaneResult(out.rows, late=out.released, icmp=out.icmp)
-        for queue in self._frags.queues.values():
+        for queue in () if self._options.saves else self._frags.queues.values():
             self._conclude(queue, Status.INCOMPLETE, None)
             held |= self._let_go(queue)
         return LaneResult(out.rows, late=[held[arrival] for arrival in sorted(held)])
@@ -147,6 +169,7 @@ class ReassembleLane:
             "overlaps": self._overlaps,
             Mib.REASM_REQDS.bare: self._requests,
             **{mib.bare: self._mibs[mib] for mib in COUNTED},
+            **({"differ": self._differing} if self._panels is not None else {}),
             "kernel": self._options.kernel.name,
             "policy": self._policy.name,
         }
@@ -154,6 +177,36 @@ class ReassembleLane:
     def has_finding(self) -> bool:
         """Tell whether a datagram did not become whole."""
         return self._statuses.total() > self._statuses[Status.COMPLETE]
+
+    def state(self) -> Mapping[str, object]:
+        """Return what waits, for a later run."""
+        document = header_document(self._terms)
+        document["arrivals"] = self._arrivals
+        document["store"] = store_document(self._frags)
+        document["datagrams"] = [datagram_document(queue, trail_of(queue)) for queue in self._frags.queues.values()]
+        if self._panels is not None:
+            document["panels"] = panels_document(self._panels)
+        return document
+
+    def restore(self, document: object) -> None:
+        """Go on from what an earlier run left waiting."""
+        fields = Fields(document, "")
+        check_header(fields, self._terms)
+        self._arrivals = fields.number("arrivals")
+        queues = []
+        for datagram in fields.objects("datagrams"):
+            queue = queue_from(datagram, self._arrivals)
+            queue.carried = trail = trail_from(datagram.inner("frames"))
+            self._held_bytes += trail.held_bytes
+            queues.append(queue)
+        restore_store(fields.inner("store"), self._frags, queues)
+        if self._panels is not None:
+            restore_panels(fields.inner("panels"), self._panels, self._arrivals)
+
+    @property
+    def _terms(self) -> Terms:
+        options = self._options
+        return Terms(options.kernel.name, self._policy.name, options.limits.ipfrag_time, options.compares)
 
     def _fragment(self, batch: FrameBatch, row: int, at: int, fields: tuple[int, ...]) -> None:
         """Take one fragment in."""
@@ -170,19 +223,30 @@ class ReassembleLane:
         self._requests += 1
         frags = self._frags
         key = fragment_key(datagram, fields, DefragUser.LOCAL_DELIVER, 0)
-        fragment = fragment_of(frags, datagram, fields, self._frames + row)
+        fragment = fragment_of(frags, datagram, fields, self._arrivals + row)
         exit_, queue, fallen = take(frags, key, fragment, self._policy)
+        for each in fallen:
+            if each.exit is TOO_FAR:
+                self._fall(each)
         if queue is None:
             self._refuse(batch, row, at, exit_)
         else:
-            trail = trail_of(queue)
-            trail.note_header(queue, datagram, fields)
+            trail_of(queue).note_header(queue, datagram, fields)
             self._follow(batch, row, queue, exit_)
+            self._show(queue, fragment)
             if exit_ is not QUEUED and exit_.fate is not Fate.REFUSED:
                 self._mibs.update(exit_.mibs)
                 self._settle(batch, row, at, queue, exit_)
         for each in fallen:
-            self._fall(each)
+            if each.exit is not TOO_FAR:
+                self._fall(each)
+
+    def _show(self, queue: FragQueue, fragment: Fragment) -> None:
+        """Let a fragment be seen by whoever looks on."""
+        if self._panels is not None:
+            self._panels.see(queue.key, fragment)
+        if self._options.draws:
+            trail_of(queue).draw(fragment)
 
     def _follow(self, batch: FrameBatch, row: int, queue: FragQueue, exit_: Exit) -> None:
         """Remember the frame with its datagram; for -w, take it out of the output until that is decided.
@@ -190,7 +254,7 @@ class ReassembleLane:
         What the engine holds is bounded by its limits. A flood of what it frees at once or replaces is not: such
         frames stay where they are once they outweigh the limit.
         """
-        trail, arrival = trail_of(queue), self._frames + row
+        trail, arrival = trail_of(queue), self._arrivals + row
         if trail.batch is not batch:
             trail.batch = batch
             self._out.touched[queue.key] = trail
@@ -269,10 +333,33 @@ class ReassembleLane:
             del self._out.touched[queue.key]
         self._statuses[status] += 1
         self._overlaps += queue.overlaps
-        looks = needs_look(queue, status)
-        if self._wish is RowWish.ALL or (looks and self._wish is RowWish.LOOK):
-            self._out.rows.append(ReportRow(looks, {**trail.shared(), **datagram_values(queue, status, exit_)}))
+        compared = self._compared(queue, status, exit_) if self._panels is not None else {}
+        looks = needs_look(queue, status) or bool(compared.get("differ"))
+        is_drawn = self._options.draws and len(self.drawn) < MOST_DRAWN
+        if self._wish is RowWish.ALL or (looks and self._wish is RowWish.LOOK) or is_drawn:
+            row = {**trail.shared(), **datagram_values(queue, status, exit_), **compared}
+            self._out.rows.append(ReportRow(looks, row))
+            if is_drawn:
+                self.drawn.append(row)
+        self.not_drawn += self._options.draws and not is_drawn
         return status
+
+    def _compared(self, queue: FragQueue, status: Status, exit_: Exit | None) -> dict[str, RowValue]:
+        """Return what every policy made of a datagram that has ended."""
+        panels = self._panels
+        if panels is None:
+            return {}
+        is_timed = status in (Status.TIMEOUT, Status.EVICTED)
+        readings = panels.readings(queue.key, status.value if is_timed else Status.INCOMPLETE.value)
+        if queue.notes is not None and FragNote.TRUNCATED in queue.notes:
+            readings = dict.fromkeys(readings, Status.DROPPED.value)
+        if exit_ is not None and exit_.fate is Fate.LOST and exit_ not in ENDINGS:
+            panels.rest(queue.key, self._frags.now_ns)
+        else:
+            panels.end(queue.key)
+        differ = len(set(readings.values())) > 1
+        self._differing += differ
+        return {"policies": readings, "differ": differ}
 
     def _let_go(self, queue: FragQueue) -> dict[int, Frame]:
         """Return the frames of a datagram that failed, by arrival."""

@@ -6,6 +6,7 @@ chain is too long, and in which order the worker throws out. The hash is a stabl
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from ipkit.core.state.frag_queue import FragKey, FragQueue
@@ -16,6 +17,7 @@ CHAINS_A_RUN: Final = 128
 EVICTED_A_RUN: Final = 512
 REBUILD_INTERVAL_NS: Final = 5_000_000_000
 
+LONG_AGO_NS: Final = -(1 << 63)
 PRIME: Final = (1 << 89) - 1
 FIRST_SECRET: Final = 0x9E3779B97F4A7C15F39CC1
 
@@ -23,26 +25,26 @@ FIRST_SECRET: Final = 0x9E3779B97F4A7C15F39CC1
 class FragChains:
     """Which queue stands in which chain, oldest first."""
 
-    __slots__ = ("_chains", "_next", "_rebuild_wanted", "_rebuilt_ns", "_secret")
+    __slots__ = ("_chains", "next", "rebuild_wanted", "rebuilt_ns", "secret")
 
     def __init__(self) -> None:
         self._chains: list[dict[FragKey, FragQueue]] = [{} for _ in range(CHAINS)]
-        self._secret = FIRST_SECRET
-        self._next = 0
-        self._rebuilt_ns: int | None = None
-        self._rebuild_wanted = False
+        self.secret = FIRST_SECRET
+        self.next = 0  # the chain that the worker visits next
+        self.rebuilt_ns = LONG_AGO_NS
+        self.rebuild_wanted = False
 
     def chain_of(self, key: FragKey) -> dict[FragKey, FragQueue]:
         """Return the chain that a key belongs to; user and VRF are not hashed."""
         addresses, ident, protocol, _user, _vif = key
         number = int.from_bytes(addresses) << 24 | ident << 8 | protocol
-        return self._chains[number * self._secret % PRIME % CHAINS]
+        return self._chains[number * self.secret % PRIME % CHAINS]
 
     def is_too_deep(self, key: FragKey, now_ns: int) -> bool:
         """Tell whether a new queue is refused for the length of its chain; another secret is wanted then."""
         if len(self.chain_of(key)) <= MAX_DEPTH:
             return False
-        self._rebuild_wanted |= self._may_rebuild(now_ns)
+        self.rebuild_wanted |= self._may_rebuild(now_ns)
         return True
 
     def add(self, queue: FragQueue) -> None:
@@ -53,13 +55,18 @@ class FragChains:
         """Take a queue out of its chain."""
         del self.chain_of(queue.key)[queue.key]
 
+    def in_order(self) -> Iterator[FragQueue]:
+        """Yield all queues, chain by chain, each oldest first."""
+        for chain in self._chains:
+            yield from chain.values()
+
     def victims(self, memory: int, low_thresh: int) -> list[FragQueue]:
         """Return what one run of the eviction worker throws out: whole chains, until there is memory again.
 
         Memory is looked at between chains only, so a chain that is begun goes entirely, oldest first.
         """
-        begin, gone = self._next, list[FragQueue]()
-        self._next = (begin + CHAINS_A_RUN) % CHAINS
+        begin, gone = self.next, list[FragQueue]()
+        self.next = (begin + CHAINS_A_RUN) % CHAINS
         for step in range(CHAINS_A_RUN):
             if low_thresh and memory < low_thresh:
                 break
@@ -67,22 +74,22 @@ class FragChains:
             memory -= sum(queue.memory for queue in chain)
             gone += chain
             if len(gone) > EVICTED_A_RUN:
-                self._next = (begin + step + 1) % CHAINS
+                self.next = (begin + step + 1) % CHAINS
                 break
         return gone
 
     def rebuild_if_wanted(self, now_ns: int) -> None:
         """Hash every queue anew with another secret, where one was asked for and the last is five seconds old."""
-        if not self._rebuild_wanted or not self._may_rebuild(now_ns):
+        if not self.rebuild_wanted or not self._may_rebuild(now_ns):
             return
-        self._rebuild_wanted = False
-        self._rebuilt_ns = now_ns
-        queues = [queue for chain in self._chains for queue in chain.values()]
-        self._secret = self._secret * FIRST_SECRET % PRIME
+        self.rebuild_wanted = False
+        self.rebuilt_ns = now_ns
+        queues = list(self.in_order())
+        self.secret = self.secret * FIRST_SECRET % PRIME
         for chain in self._chains:
             chain.clear()
         for queue in queues:
             self.add(queue)
 
     def _may_rebuild(self, now_ns: int) -> bool:
-        return self._rebuilt_ns is None or now_ns > self._rebuilt_ns + REBUILD_INTERVAL_NS
+        return now_ns > self.rebuilt_ns + REBUILD_INTERVAL_NS
