@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
+from ipkit.core.host.build import build_host
 from ipkit.core.host.config import Address, HostConfig, Link, LinkKind
 from ipkit.core.host.fib import DEFAULT_RULES, TABLE_MAIN, BulkRoutes, Fib, FibEntry, NextHop, RouteType, Rule
 from ipkit.core.host.kernel import LINUX_6_18, KernelProfile
 from ipkit.core.host.sysctl import DeviceConf, NetConf
+from ipkit.core.state.routing import Routing, routing_of
 
 SCOPES = {RouteType.LOCAL: 254, RouteType.BROADCAST: 253}
 
@@ -64,5 +65,12 @@ def host(
     return HostConfig(kernel, named, fib(entries, *rules, bulk=bulk), NetConf(**(net or {})))
 
 
-def on(kernel: KernelProfile, configured: HostConfig) -> HostConfig:
-    return replace(configured, kernel=kernel)
+ETHERNET = {"t0": {"addr": ["10.0.0.1/24"]}, "t1": {"addr": ["10.1.0.1/24"]}}
+
+
+def two_armed(kernel: KernelProfile = LINUX_6_18, *, sysctl: dict[str, int] | None = None, **parts: Any) -> Routing:
+    """Build the two-armed router of the examples: t0 10.0.0.1/24, t1 10.1.0.1/24, forwarding on."""
+    own = parts.pop("link", {})
+    links = {name: {**ETHERNET.get(name, {}), **own.get(name, {})} for name in {**ETHERNET, **own}}
+    knobs = {f"net.ipv4.{name}": value for name, value in {"ip_forward": 1, **(sysctl or {})}.items()}
+    return routing_of(build_host({"link": links, "sysctl": knobs, **parts}, file="test", kernel=kernel))

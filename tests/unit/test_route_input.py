@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from ipkit.core.host.build import build_host
 from ipkit.core.host.fib import Route, RouteFlag, RouteType
 from ipkit.core.host.fib_explain import Trace
 from ipkit.core.host.kernel import LINUX_4_14, LINUX_6_18, KernelProfile
@@ -16,17 +15,10 @@ from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.route import InputFlow, Martian, Refused, ip_route_input_noref
 from ipkit.core.state.routing import Routing, routing_of
 from tests.support.routes import number
+from tests.support.routes import two_armed as host
 
 KERNELS = (LINUX_4_14, LINUX_6_18)
 BOTH = pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)
-ETHERNET = {"t0": {"addr": ["10.0.0.1/24"]}, "t1": {"addr": ["10.1.0.1/24"]}}
-
-
-def host(kernel: KernelProfile = LINUX_6_18, *, sysctl: dict[str, int] | None = None, **parts: Any) -> Routing:
-    """Build the two-armed router of the examples: t0 10.0.0.1/24, t1 10.1.0.1/24, forwarding on."""
-    link = {name: {**ETHERNET.get(name, {}), **more} for name, more in {**ETHERNET, **parts.pop("link", {})}.items()}
-    knobs = {f"net.ipv4.{name}": value for name, value in {"ip_forward": 1, **(sysctl or {})}.items()}
-    return routing_of(build_host({"link": link, "sysctl": knobs, **parts}, file="test", kernel=kernel))
 
 
 def said(routing: Routing, src: str, dst: str, iif: str = "t0", **more: Any) -> Route | Refused:
@@ -324,8 +316,11 @@ def test_a_gateway_that_is_ourselves_is_no_gateway(kernel: KernelProfile) -> Non
     assert (route.dev, route.gateway, route.uses_gateway) == ("t1", 0, False)
 
 
-VRF: dict[str, dict[str, Any]] = {"blue": {"kind": "vrf", "table": 10}, "t2": {"addr": ["10.2.0.1/24"], "master": "blue"},
-       "t3": {"addr": ["10.3.0.1/24"], "master": "blue"}}  # fmt: skip
+VRF: dict[str, dict[str, Any]] = {
+    "blue": {"kind": "vrf", "table": 10},
+    "t2": {"addr": ["10.2.0.1/24"], "master": "blue"},
+    "t3": {"addr": ["10.3.0.1/24"], "master": "blue"},
+}
 
 
 @BOTH

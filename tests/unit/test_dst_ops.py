@@ -1,0 +1,204 @@
+"""What routes learn: path MTUs, redirects, failing next hops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ipkit.core.host.fib import Route, RouteFlag
+from ipkit.core.host.kernel import LINUX_4_14, LINUX_6_18
+from ipkit.core.route import (
+    Learnt,
+    OutputFlow,
+    Redirect,
+    dst_mtu,
+    ip_route_output_key,
+    ipv4_link_failure,
+    ipv4_negative_advice,
+    ipv4_redirect,
+    ipv4_update_pmtu,
+)
+from ipkit.core.state.route_exceptions import MOST_EXCEPTIONS, RouteException, RouteExceptions
+from ipkit.core.state.routing import Routing
+from tests.support.routes import hop, number, route, two_armed
+
+S = 1_000_000_000
+DST = "10.7.0.5"
+
+
+def flow(dst: str = DST, now: int = 0) -> OutputFlow:
+    return OutputFlow(number(dst), now_ns=now)
+
+
+def route_to(routing: Routing, dst: str = DST, now: int = 0) -> Route:
+    found = ip_route_output_key(flow(dst, now), routing)
+    assert isinstance(found, Route)
+    return found
+
+
+def host(metrics: str = "", **more: Any) -> Routing:
+    return two_armed(more.pop("kernel", LINUX_6_18), routes=[f"10.7.0.0/16 via 10.0.0.9 {metrics}"], **more)
+
+
+@pytest.mark.parametrize("kernel", [LINUX_4_14, LINUX_6_18], ids=lambda kernel: kernel.name)
+@pytest.mark.parametrize(
+    ("metrics", "told", "learnt", "locked"),
+    [
+        ("", 1200, 1200, False),
+        ("", 1500, 1500, False),
+        ("", 1501, 0, False),
+        ("", 552, 552, False),
+        ("", 551, 552, True),
+        ("", 68, 552, True),
+        ("", 0, 552, True),
+        ("mtu 1000", 1200, 0, False),
+        ("mtu 1000", 1000, 1000, False),
+        ("mtu lock 1000", 800, 0, False),
+    ],
+)
+def test_what_a_path_mtu_leaves_behind(metrics: str, told: int, learnt: int, locked: bool, kernel: Any) -> None:
+    routing = host(metrics, kernel=kernel)
+    outcome = ipv4_update_pmtu(routing, flow(), told)
+    known = route_to(routing)
+    assert outcome is (Learnt.STORED if learnt else Learnt.IGNORED)
+    assert (known.pmtu, known.pmtu_locked) == (learnt, locked)
+    assert known.expires_ns == (600 * S if learnt else 0)
+    assert route_to(routing, "10.7.0.6").pmtu == 0
+
+
+def test_a_link_smaller_than_the_least_path_mtu_keeps_its_own() -> None:
+    routing = host(link={"t0": {"mtu": 500}})
+    ipv4_update_pmtu(routing, flow(), 400)
+    assert (route_to(routing).pmtu, route_to(routing).pmtu_locked) == (500, True)
+
+
+def test_a_path_mtu_ends() -> None:
+    routing = host()
+    ipv4_update_pmtu(routing, flow(), 1200)
+    assert dst_mtu(route_to(routing, now=600 * S - 1), routing.host, 600 * S - 1) == 1200
+    assert dst_mtu(route_to(routing, now=600 * S), routing.host, 600 * S) == 1500
+    assert route_to(routing, now=600 * S + 1).pmtu == 0
+    assert not routing.exceptions.by_destination
+
+
+def test_the_same_path_mtu_again_starts_its_life_anew_only_in_its_second_half() -> None:
+    routing = host()
+    ipv4_update_pmtu(routing, flow(), 1200)
+    assert ipv4_update_pmtu(routing, flow(now=299 * S), 1200) is Learnt.IGNORED
+    assert ipv4_update_pmtu(routing, flow(now=300 * S), 1200) is Learnt.STORED
+    assert route_to(routing).expires_ns == 900 * S
+
+
+def test_a_path_mtu_is_known_on_every_next_hop() -> None:
+    routes = ["10.7.0.0/16 nexthop via 10.0.0.9 nexthop via 10.1.0.9"]
+    routing = two_armed(routes=routes, sysctl={"fib_multipath_hash_seed": 1})
+    ipv4_update_pmtu(routing, flow(), 1200)
+    for oif in ("t0", "t1"):
+        known = ip_route_output_key(flow()._replace(oif=oif), routing)
+        assert isinstance(known, Route)
+        assert (known.dev, known.pmtu) == (oif, 1200)
+
+
+def test_a_destination_without_a_route_learns_nothing() -> None:
+    assert ipv4_update_pmtu(two_armed(), flow("99.1.1.1"), 1200) is Learnt.IGNORED
+    assert ipv4_update_pmtu(two_armed(), flow("99.1.1.1")._replace(oif="t0"), 1200) is Learnt.IGNORED
+
+
+HOST_ONLY = {"ip_forward": 0}
+
+
+def redirected(routing: Routing, new: str, old: str = "10.0.0.9", dev: str = "t0", code: int = 1) -> Learnt:
+    return ipv4_redirect(routing, flow(), Redirect(dev, number(old), number(new), code))
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "code", "outcome"),
+    [
+        ("10.0.0.8", "10.0.0.9", 1, Learnt.STORED),
+        ("10.0.0.8", "10.0.0.9", 0, Learnt.STORED),
+        ("10.0.0.8", "10.0.0.9", 4, Learnt.IGNORED),
+        ("10.0.0.8", "10.0.0.7", 1, Learnt.IGNORED),  # not from the gateway in use
+        ("10.0.0.9", "10.0.0.9", 1, Learnt.IGNORED),
+        ("10.0.0.1", "10.0.0.9", 1, Learnt.IGNORED),  # our own address
+        ("10.0.0.255", "10.0.0.9", 1, Learnt.IGNORED),
+        ("224.0.0.1", "10.0.0.9", 1, Learnt.IGNORED),
+        ("255.255.255.255", "10.0.0.9", 1, Learnt.IGNORED),
+        ("0.0.0.0", "10.0.0.9", 1, Learnt.IGNORED),
+        ("99.1.1.1", "10.0.0.9", 1, Learnt.STORED),  # shared media: on the link, whatever its address
+    ],
+)
+def test_which_redirects_are_obeyed(new: str, old: str, code: int, outcome: Learnt) -> None:
+    routing = host(sysctl=HOST_ONLY)
+    assert redirected(routing, new, old, code=code) is outcome
+    known = route_to(routing)
+    obeyed = outcome is Learnt.STORED
+    assert (known.gateway, bool(known.flags & RouteFlag.REDIRECTED)) == (number(new if obeyed else "10.0.0.9"), obeyed)
+    assert known.expires_ns == (300 * S if obeyed else 0)
+
+
+def test_a_router_obeys_no_redirect() -> None:
+    assert redirected(host(), "10.0.0.8") is Learnt.IGNORED
+
+
+@pytest.mark.parametrize(
+    ("new", "secure", "outcome"),
+    [("10.0.0.8", 0, Learnt.STORED), ("10.0.0.8", 1, Learnt.IGNORED), ("10.0.0.6", 1, Learnt.STORED),
+     ("99.1.1.1", 0, Learnt.IGNORED)],
+)  # fmt: skip
+def test_without_shared_media_the_new_gateway_must_be_known(new: str, secure: int, outcome: Learnt) -> None:
+    knobs = {**HOST_ONLY, "conf.all.shared_media": 0, "conf.t0.shared_media": 0,
+             "conf.all.secure_redirects": secure, "conf.t0.secure_redirects": secure}  # fmt: skip
+    routes = ["10.7.0.0/16 via 10.0.0.9", "10.8.0.0/16 via 10.0.0.6"]
+    assert redirected(two_armed(routes=routes, sysctl=knobs), new) is outcome
+
+
+def test_a_gateway_that_has_to_be_resolved_first() -> None:
+    routing = host(sysctl=HOST_ONLY, neigh_default="resolve")
+    assert redirected(routing, "10.0.0.8") is Learnt.ASK_NEIGHBOUR
+    known = host(sysctl=HOST_ONLY, neigh_default="resolve", neigh=["10.0.0.8 lladdr 02:00:00:00:00:08 dev t0"])
+    assert redirected(known, "10.0.0.8") is Learnt.STORED
+
+
+def test_a_destination_on_the_link_has_no_gateway_to_redirect() -> None:
+    routing = two_armed(sysctl=HOST_ONLY)
+    assert ipv4_redirect(routing, flow("10.0.0.5"), Redirect("t0", number("10.0.0.9"), 1, 1)) is Learnt.IGNORED
+
+
+def test_a_redirect_and_a_path_mtu_are_one_lesson() -> None:
+    routing = host(sysctl=HOST_ONLY)
+    ipv4_update_pmtu(routing, flow(), 1200)
+    redirected(routing, "10.0.0.8")
+    known = route_to(routing)
+    assert (known.pmtu, known.gateway, known.expires_ns) == (1200, number("10.0.0.8"), 300 * S)
+
+
+def test_a_next_hop_that_fails_ends_what_was_learnt() -> None:
+    routing = host()
+    assert not ipv4_negative_advice(route_to(routing))
+    ipv4_update_pmtu(routing, flow(), 1200)
+    before = route_to(routing, now=5)
+    assert ipv4_negative_advice(before)
+    after = ipv4_link_failure(before, 5)
+    assert (dst_mtu(before, routing.host, 5), dst_mtu(after, routing.host, 5)) == (1200, 1500)
+
+
+def test_the_store_is_bounded() -> None:
+    entry = route("10.0.0.0/8", hop("t0", "10.0.0.9"))
+    store = RouteExceptions()
+    for daddr in range(MOST_EXCEPTIONS + 10):
+        store.update_or_create(daddr, RouteException(entry, entry.nexthops[0], 0, 1200, expires_ns=10), 0)
+    assert len(store.by_destination) == MOST_EXCEPTIONS
+    assert store.find(entry, entry.nexthops[0], 9, 0) is None
+    assert store.find(entry, entry.nexthops[0], 10, 0) is not None
+
+
+def test_another_route_by_the_same_next_hop_learns_for_itself() -> None:
+    store, nexthop = RouteExceptions(), hop("t0", "10.0.0.9")
+    one, other = route("10.0.0.0/8", nexthop), route("10.0.0.0/8", nexthop, tos=0x10, priority=5)
+    store.update_or_create(7, RouteException(one, nexthop, 0, 1200, expires_ns=10), 0)
+    store.update_or_create(7, RouteException(other, nexthop, 0, 1300, expires_ns=10), 0)
+    found = [store.find(entry, nexthop, 7, 0) for entry in (one, other)]
+    assert [known and known.pmtu for known in found] == [1200, 1300]
+    assert store.find(one, nexthop, 7, 11) is None
+    assert [known.pmtu for known in store.by_destination[7]] == [1300]
