@@ -8,7 +8,7 @@ import pytest
 
 from ipkit.core.fragment import FragPath
 from ipkit.core.fragment_lane import DfRule, FragmentLane, FragmentOptions
-from ipkit.core.fragment_shaper import Order, Shape, parse_choice, parse_overlap
+from ipkit.core.fragment_shaper import Order, Shape, parse_choice
 from ipkit.core.frames import Frame
 from ipkit.core.host.kernel import LINUX_4_14, LINUX_6_18, KernelProfile
 from ipkit.core.lanes import LaneResult, Row, RowWish
@@ -316,23 +316,6 @@ def test_the_largest_datagram_at_the_smallest_mtu() -> None:
     result, lane = run(eth(ip(DATA[:65515])), replace(PLAIN, mtu=68))
     assert lane.summary()["fragments"] == 1365
     assert b"".join(payload(data[14:]) for data in written(result)) == DATA[:65515]
-
-
-CLASSICS = [
-    ("teardrop", Shape(overlap=parse_overlap("36@0+,4@24")), "36@0+ 4@24"),
-    ("tiny first fragment", Shape(overlap=parse_overlap("8@0+,@8")), "8@0+ 192@8"),
-    ("overlapping header", Shape(overlap=parse_overlap("new:24@0+,@8")), "24@0+ 192@8"),
-    ("missing middle", Shape(drop=parse_choice("middle")), "48@0+ 48@48+ 48@144+ 8@192"),
-    ("last first", Shape(order=Order.REVERSE), "8@192 48@144+ 48@96+ 48@48+ 48@0+"),
-]
-
-
-@pytest.mark.parametrize(("shape", "expected"), [c[1:] for c in CLASSICS], ids=[c[0] for c in CLASSICS])
-def test_the_classic_cases(shape: Shape, expected: str) -> None:
-    result, lane = run(eth(ip(udp(DATA[:192]))), replace(PLAIN, mtu=68, shape=shape))
-    assert shapes([data[14:] for data in written(result)]) == expected
-    assert lane.summary()["FragCreates"] == 5
-    assert lane.summary()["fragments"] == expected.count("@")
 
 
 def test_every_fragment_tiny() -> None:
