@@ -63,6 +63,8 @@ def group() -> None:
 
 def main() -> NoReturn:
     """Run the program and end the process."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _unwind)
     try:
         status = _run(sys.argv[1:])
         if sys.stdout is not None:
@@ -114,6 +116,11 @@ def _command_named_in_arguments() -> str:
     """Return the command an error belongs to once click has left its context."""
     named = next((word for word in sys.argv[1:] if word in COMMANDS), None)
     return f"ipkit {named}" if named else "ipkit"
+
+
+def _unwind(number: int, _frame: object) -> NoReturn:
+    """End when told to, but not before half-written files are gone."""
+    sys.exit(128 + number)
 
 
 def _die_of_closed_pipe() -> NoReturn:

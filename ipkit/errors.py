@@ -23,6 +23,12 @@ class IpkitError(Exception):
     """A mistake of the user's: one line on stderr, exit status 2."""
 
 
+def reason_of(error: OSError) -> str:
+    """Return what the system says went wrong, as part of a sentence."""
+    text = error.strerror or str(error)
+    return text[:1].lower() + text[1:]
+
+
 class HostError(IpkitError):
     """A host description that cannot be used: names file, key and reason."""
 

@@ -162,9 +162,9 @@ def drawn(headings: Sequence[str], cells: Sequence[Sequence[str]], table_format:
 
 
 def summary_text(summary: Mapping[str, object], table_format: str = "simple") -> str:
-    """Return a summary: plain values on lines of their own, counts by kind as a grid."""
+    """Return a summary: plain values on lines of their own, counts by kind as a grid; what never came is left out."""
     plain = [(key, value) for key, value in summary.items() if not isinstance(value, Mapping)]
-    grids = {key: value for key, value in summary.items() if isinstance(value, Mapping)}
+    grids = {key: value for key, value in summary.items() if isinstance(value, Mapping) and any(value.values())}
     text = "".join(_wrapped([f"{key} {value}" for key, value in plain]))
     kinds = list(dict.fromkeys(kind for counts in grids.values() for kind in counts))
     if grids:
@@ -225,7 +225,10 @@ def _without_constants(
     columns: Sequence[Column], cells: Sequence[Sequence[str]]
 ) -> tuple[list[Column], list[list[str]], str]:
     """Take columns that say the same in every row out of the grid; what they say stands in a line above it."""
-    same = [len({line[i] for line in cells}) == 1 and len(cells) > 1 for i in range(len(columns))]
+    same = [
+        len({line[i] for line in cells}) == 1 and len(cells) > 1 and cells[0][i] not in COLOURS
+        for i in range(len(columns))
+    ]
     empty = [all(line[i] == NOTHING for line in cells) for i in range(len(columns))]
     kept = [i for i in range(len(columns)) if not same[i] and not empty[i]]
     said = [f"{columns[i].heading} {cells[0][i]}" for i in range(len(columns)) if same[i] and not empty[i]]

@@ -14,7 +14,7 @@ import sys
 import zlib
 from typing import BinaryIO, Final, Protocol
 
-from ipkit.errors import CaptureError
+from ipkit.errors import CaptureError, reason_of
 
 BLOCK_BYTES: Final = 2 << 20
 """How much is read at once: finding records is fastest where a block stays in the processor's cache."""
@@ -161,7 +161,7 @@ class FileSource:
 
     def _failure(self, error: OSError) -> CaptureError:
         where = f" (byte {self.position})" if self.position else ""
-        return CaptureError(f"{self.name}: {error.strerror or error}{where}")
+        return CaptureError(f"{self.name}: {reason_of(error)}{where}")
 
 
 class GzipSource:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from ipkit.errors import WriteError
+from ipkit.errors import WriteError, reason_of
 
 
 class OutputTarget:
@@ -127,8 +127,7 @@ class OutputTarget:
     def _failure(self, error: OSError) -> Exception:
         if isinstance(error, BrokenPipeError):
             return error
-        why = error.strerror or str(error)
-        return WriteError(f"{'standard output' if self.name == '-' else self.name}: {why[:1].lower()}{why[1:]}")
+        return WriteError(f"{'standard output' if self.name == '-' else self.name}: {reason_of(error)}")
 
 
 def _umask() -> int:
