@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+from ipkit.core.lanes import Row
 from ipkit.core.wire.ipv4 import PROTOCOL_NAMES
 
 
@@ -16,6 +17,12 @@ class Column(NamedTuple):
     heading: str
     shown: Callable[[object], str] = str
     detail: tuple[str, ...] = ()  # not a cell: a small table of its own under the row, of these keys
+    picture: Callable[[Row, int], Sequence[str]] | None = None  # not a cell: lines under the row, so wide at most
+
+    @property
+    def is_cell(self) -> bool:
+        """Whether it is a column of the table itself."""
+        return not self.detail and self.picture is None
 
 
 def protocol_shown(value: object) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import click
 
@@ -21,6 +21,7 @@ from ipkit.core.lanes import ReportRow, Row, RowWish
 NOTHING: Final = "-"
 ROWS_AT_ONCE: Final = 256
 GAP: Final = 2
+USUAL_WIDTH: Final = 80
 
 COLOURS: Final = {
     "ok": "green",
@@ -62,7 +63,7 @@ class Report:
     def __init__(self, options: ReportOptions, columns: Sequence[Column], out: ByteSink) -> None:
         self._options = options
         self._columns = columns
-        self._details = [column for column in columns if column.detail]
+        self._details = [column for column in columns if not column.is_cell]
         self._out = out
         self._width = shutil.get_terminal_size().columns if out.isatty() else 0
         self._colour = _wants_colour(options, out)
@@ -126,11 +127,13 @@ class Report:
     def _table(self, rows: Sequence[Row]) -> str:
         """Draw some rows; on a terminal too narrow for all columns, what says nothing steps out of the grid."""
         if self._details:
-            return "".join(self._grid([row]) + _details_text(row, self._details) for row in rows)
+            return "".join(
+                self._grid([row]) + _details_text(row, self._details, self._width or USUAL_WIDTH) for row in rows
+            )
         return self._grid(rows)
 
     def _grid(self, rows: Sequence[Row]) -> str:
-        columns = [column for column in self._columns if not column.detail]
+        columns = [column for column in self._columns if column.is_cell]
         cells = [[_cell(column, row) for column in columns] for row in rows]
         caption = ""
         if self._width and _grid_width(columns, cells) > self._width:
@@ -202,18 +205,25 @@ def _cell(column: Column, row: Row) -> str:
     return NOTHING if value is None else column.shown(value)
 
 
-def _details_text(row: Row, details: Sequence[Column]) -> str:
-    """Draw what belongs to one row as a small indented table under it."""
+def _details_text(row: Row, details: Sequence[Column], width: int) -> str:
+    """Draw what belongs to one row, indented under it: a picture or a small table."""
     texts = []
     for column in details:
-        lines = row.get(column.key)
-        if not isinstance(lines, Sequence) or not lines:
+        value = row.get(column.key)
+        if not value:
             continue
-        cells = [[str(line.get(key, "")) for key in column.detail] for line in lines]
-        kept = [i for i in range(len(column.detail)) if any(line[i] for line in cells)]
-        table = drawn([column.detail[i] for i in kept], [[line[i] for i in kept] for line in cells], "plain")
-        texts.append(table.replace("\n", "\n  ").join(("\n  ", "\n\n")))
+        if column.picture is not None:
+            lines = column.picture(row, width - GAP)
+        else:
+            lines = _detail_table(column, value).split("\n")
+        texts.append("\n" + "".join(f"  {line}\n" for line in lines) + "\n")
     return "".join(texts)
+
+
+def _detail_table(column: Column, lines: Any) -> str:
+    cells = [[str(line.get(key, "")) for key in column.detail] for line in lines]
+    kept = [i for i in range(len(column.detail)) if any(line[i] for line in cells)]
+    return drawn([column.detail[i] for i in kept], [[line[i] for i in kept] for line in cells], "plain")
 
 
 def _grid_width(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> int:
