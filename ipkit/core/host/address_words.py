@@ -14,6 +14,7 @@ from ipkit.core.host.fib import SCOPE_HOST, SCOPE_UNIVERSE
 from ipkit.core.host.words import ALL_ONES, MAX_LENGTH, WordError, Words, address, mask, number, prefix, scope
 
 LOOPBACK_BYTE: Final = 127
+LONGEST_WITH_BROADCAST: Final = 30
 VALUES: Final = MappingProxyType(
     {
         "local": "local", "peer": "peer", "brd": "broadcast", "broadcast": "broadcast", "scope": "scope",
@@ -56,7 +57,7 @@ def read_address(text: str, dev: str, point_to: int | None = None) -> Address:
         local,
         length,
         peer,
-        broadcast=_broadcast(said.broadcast, peer, mask(length)),
+        broadcast=_broadcast(said.broadcast, peer, length),
         scope=scope(said.scope) if said.scope else usual,
         noprefixroute=said.noprefixroute,
         metric=number(said.metric, 0, ALL_ONES),
@@ -85,10 +86,10 @@ def _own_name(name: str, dev: str) -> None:
         raise WordError(f"unknown word `{name}`")
 
 
-def _broadcast(text: str, peer: int, bits: int) -> int | None:
-    """Return the broadcast address that was given: `+` sets the host bits, `-` clears them."""
-    if not text:
+def _broadcast(text: str, peer: int, length: int) -> int | None:
+    """Return the broadcast address that was given: `+` sets the host bits, `-` clears them, where there are two."""
+    if text not in ("", "+", "-"):
+        return address(text)
+    if not text or length > LONGEST_WITH_BROADCAST:
         return None
-    if text == "+":
-        return peer | ~bits & ALL_ONES
-    return peer & bits if text == "-" else address(text)
+    return peer & mask(length) | (~mask(length) & ALL_ONES if text == "+" else 0)

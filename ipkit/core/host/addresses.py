@@ -6,10 +6,11 @@ order in which the kernel searches a source. No route of the user's is known her
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from ipkit.core.host.address_words import LONGEST_WITH_BROADCAST
 from ipkit.core.host.config import Address, Link, LinkKind
 from ipkit.core.host.fib import (
     SCOPE_HOST,
@@ -27,7 +28,6 @@ from ipkit.core.host.words import ALL_ONES, MAX_LENGTH, WordError, mask
 from ipkit.core.wire.ipv4 import address_text
 
 LOOPBACK: Final = Address(local=0x7F000001, prefix_len=8, peer=0x7F000001, scope=SCOPE_HOST)
-SHORTEST_WITHOUT_BROADCAST: Final = 31
 ZERONET_OCTET: Final = 24
 
 
@@ -45,8 +45,8 @@ class AddressList:
 
     def __init__(self) -> None:
         self._primary: dict[Subnet, Address] = {}
-        self._secondary: list[Address] = []
         self._locals: set[tuple[Subnet, int]] = set()
+        self.as_added: list[Address] = []
 
     def inet_insert_ifa(self, new: Address) -> None:
         """Take one more address: secondary where its subnet is there already.
@@ -58,15 +58,13 @@ class AddressList:
             raise WordError(f"the link has the address {address_text(new.local)} already")
         self._locals.add((place, new.local))
         first = self._primary.setdefault(place, new)
-        if first is new:
-            return
         if first.scope != new.scope:
             raise WordError(f"another scope than that of {address_text(first.local)}, which is of the same subnet")
-        self._secondary.append(replace(new, secondary=True))
+        self.as_added.append(new if first is new else replace(new, secondary=True))
 
     def in_order(self) -> tuple[Address, ...]:
         """Return the kernel's list: narrow scopes first, equal ones as they came, secondary addresses last."""
-        return (*sorted(self._primary.values(), key=lambda one: -one.scope), *self._secondary)
+        return tuple(sorted(self.as_added, key=lambda one: (one.secondary, 0 if one.secondary else -one.scope)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +75,10 @@ class Ground:
     l3mdev_table: int = 0  # of the VRF that the link is or belongs to
 
 
-def entries_of(link: Link, ground: Ground) -> Iterator[FibEntry]:
-    """Yield what all addresses of a link bring."""
+def entries_of(link: Link, addresses: Iterable[Address], ground: Ground) -> Iterator[FibEntry]:
+    """Yield what the addresses of a link bring, in the order in which they were added."""
     primary = {subnet(address): address for address in link.addresses if not address.secondary}
-    for address in link.addresses:
+    for address in addresses:
         yield from fib_add_ifaddr(link, address, primary[subnet(address)], ground)
 
 
@@ -103,7 +101,7 @@ def fib_add_ifaddr(link: Link, address: Address, primary: Address, ground: Groun
         kind = RouteType.LOCAL if link.kind is LinkKind.LOOPBACK else RouteType.UNICAST
         entry = _fib_magic(link, kind, (prefix, address.prefix_len), primary, ground)
         yield replace(entry, priority=address.metric)
-    if address.prefix_len < SHORTEST_WITHOUT_BROADCAST:
+    if address.prefix_len <= LONGEST_WITH_BROADCAST:
         if ground.kernel.network_address is NetworkAddress.BROADCAST:
             yield _fib_magic(link, RouteType.BROADCAST, (prefix, MAX_LENGTH), primary, ground)
         yield _fib_magic(link, RouteType.BROADCAST, (prefix | ~bits & ALL_ONES, MAX_LENGTH), primary, ground)

@@ -5,23 +5,22 @@ Law: all or nothing. What contradicts itself is refused with the place where it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from ipkit.core.host.addresses import Ground, entries_of
-from ipkit.core.host.config import GatewayCheck, HostConfig, Link, Neighbour
-from ipkit.core.host.fib import DEFAULT_RULES, SCOPE_UNIVERSE, TABLE_MAIN, BulkRoutes, Fib, FibEntry, Rule
+from ipkit.core.host.config import HostConfig, Link, Neighbour, Trust
+from ipkit.core.host.fib import DEFAULT_RULES, BulkRoutes, Fib, FibEntry, Rule
 from ipkit.core.host.fib_draft import FibDraft
 from ipkit.core.host.host_words import HostWords, KnobNames, Place, RuleList, Said, reading
 from ipkit.core.host.kernel import KernelProfile, NetworkAddress
-from ipkit.core.host.links import check_device, take_links
+from ipkit.core.host.links import Taken, check_device, take_links
 from ipkit.core.host.nexthop_words import NexthopWords
-from ipkit.core.host.route_check import Surroundings, fib_check_nh
+from ipkit.core.host.route_check import NEXTHOP_OBJECT, Surroundings, fib_check_nh, prefsrc_is_local
 from ipkit.core.host.route_columns import RowError
-from ipkit.core.host.route_words import RouteWords
 from ipkit.core.host.routes import Intake, columns_after_down, fib_sync_down_dev, identity, take_routes
-from ipkit.core.host.rules import has_vrf, take_rules, usual_rules
+from ipkit.core.host.rules import Judge, has_vrf, take_rules, usual_rules
 from ipkit.core.host.sysctl_tree import Setting, SysctlTree, UnknownKnobError, read_setting
 from ipkit.core.host.words import WordError
 
@@ -30,12 +29,12 @@ COMMAND_LINE: Final = "--sysctl"
 
 def assemble(said: HostWords, kernel: KernelProfile, sysctls: Sequence[str]) -> HostConfig:
     """Return the host; `sysctls` are NAME=VALUE of the command line and come last."""
-    links = take_links(said.links, said.file)
-    tree = _sysctl_tree(said, links, kernel, sysctls)
-    links = {name: replace(link, conf=tree.device(name), neigh=tree.neigh(name)) for name, link in links.items()}
+    taken = take_links(said.links, said.file)
+    tree = _sysctl_tree(said, taken, kernel, sysctls)
+    links = {name: replace(one.link, conf=tree.device(name), neigh=tree.neigh(name)) for name, one in taken.items()}
     made = usual_rules(links.values()) if said.rule_list is RuleList.ADDED else ()
-    rules = take_rules(said.rules, made, kernel)
-    tables, bulk = _tables(said, kernel, links)
+    rules = take_rules(said.rules, made, Judge(kernel, said.trust))
+    tables, bulk = _tables(said, Surroundings(kernel, links, FibDraft(), _nexthops(said.nexthops), said.trust), taken)
     return HostConfig(
         kernel=kernel,
         links=links,
@@ -47,14 +46,14 @@ def assemble(said: HostWords, kernel: KernelProfile, sysctls: Sequence[str]) -> 
         listeners=tuple(one.value for one in said.listeners),
         hooks=tuple(one.value for one in said.hooks),
         policies=tuple(one.value for one in said.policies),
-        gateways=said.gateways,
+        trust=said.trust,
         sysctls=tree.settings(),
     )
 
 
 def with_rules(host: HostConfig, said: Sequence[Said[Rule]]) -> HostConfig:
     """Return a host with more rules."""
-    rules = take_rules(said, host.fib.rules, host.kernel)
+    rules = take_rules(said, host.fib.rules, Judge(host.kernel, Trust.JUDGED))
     return replace(host, fib=replace(host.fib, rules=rules, has_custom_rules=_splits_tables(rules, host.links)))
 
 
@@ -64,7 +63,7 @@ def _splits_tables(rules: Sequence[Rule], links: Mapping[str, Link]) -> bool:
 
 
 def _sysctl_tree(
-    said: HostWords, links: Mapping[str, Link], kernel: KernelProfile, sysctls: Sequence[str]
+    said: HostWords, links: Mapping[str, object], kernel: KernelProfile, sysctls: Sequence[str]
 ) -> SysctlTree:
     tree = SysctlTree(kernel, links)
     settings = []
@@ -86,7 +85,7 @@ def _sysctl_tree(
     return tree
 
 
-def _from_command_line(text: str, links: Mapping[str, Link], kernel: KernelProfile) -> Setting:
+def _from_command_line(text: str, links: Mapping[str, object], kernel: KernelProfile) -> Setting:
     name, equals, value = text.partition("=")
     place = Place(COMMAND_LINE, name.strip())
     if not equals:
@@ -96,40 +95,46 @@ def _from_command_line(text: str, links: Mapping[str, Link], kernel: KernelProfi
 
 
 def _tables(
-    said: HostWords, kernel: KernelProfile, links: Mapping[str, Link]
+    said: HostWords, around: Surroundings, taken: Mapping[str, Taken]
 ) -> tuple[dict[int, tuple[FibEntry, ...]], dict[int, BulkRoutes]]:
-    """Return the tables as they are when everything was added and then the links that are down went down."""
-    draft = FibDraft()
-    around = Surroundings(kernel, links, draft, _nexthops(said.nexthops), said.gateways)
-    for entry in _made_by_addresses(around, kernel):
-        if all(placed.entry != entry for placed in draft.at(entry.table, entry.prefix, entry.length)):
+    """Return the tables once everything was added; what a dump held of links that are down is gone again."""
+    draft, links = around.draft, around.links
+    for entry in _made_by_addresses(around, around.kernel, taken):
+        known = any(placed.entry == entry for placed in draft.at(entry.table, entry.prefix, entry.length))
+        if not known and prefsrc_is_local(entry, around):  # not if it is another link's broadcast address
             draft.add(entry)
-    elsewhere = replace(kernel, network_address=NetworkAddress.BROADCAST)
+    elsewhere = replace(around.kernel, network_address=NetworkAddress.BROADCAST)
     intake = Intake(
         around,
-        said.listing,
         lambda row: said.route_place(row).key,
-        frozenset(identity(entry) for entry in _made_by_addresses(around, elsewhere)),
+        frozenset(identity(entry) for entry in _made_by_addresses(around, elsewhere, taken)),
     )
     try:
         bulk = take_routes(said.routes, intake)
     except RowError as error:
         raise said.route_place(error.row).error(error) from None
-    for one in said.nexthops:
-        if one.value.hop and said.gateways is GatewayCheck.RESOLVED:
-            with reading(one.place):
-                fib_check_nh(one.value.hop, RouteWords(table=TABLE_MAIN, scope=SCOPE_UNIVERSE), around)
+    if said.trust is Trust.JUDGED:
+        _check_nexthops(said.nexthops, around)
     fib_sync_down_dev(draft, links)
     return draft.entries(), {table: columns_after_down(columns, links) for table, columns in bulk.items()}
 
 
-def _made_by_addresses(around: Surroundings, kernel: KernelProfile) -> list[FibEntry]:
-    """Return what the addresses bring while every link is up."""
-    return [
-        entry
-        for link in around.links.values()
-        for entry in entries_of(replace(link, up=True), Ground(kernel, around.l3mdev_table(link.name)))
-    ]
+def _made_by_addresses(around: Surroundings, kernel: KernelProfile, taken: Mapping[str, Taken]) -> Iterator[FibEntry]:
+    """Yield what the addresses bring; where a kernel took the routes, its links were up then."""
+    was_up = around.trust is Trust.ACCEPTED
+    for name, link in around.links.items():
+        state = replace(link, up=link.up or was_up)
+        yield from entries_of(state, taken[name].added, Ground(kernel, around.l3mdev_table(name)))
+
+
+def _check_nexthops(said: Sequence[Said[NexthopWords]], around: Surroundings) -> None:
+    """Refuse a nexthop object that the kernel would not make: its link must be up and have a carrier."""
+    for one in said:
+        if one.value.hop:
+            with reading(one.place):
+                made = fib_check_nh(one.value.hop, NEXTHOP_OBJECT, around)
+                if not around.links[made.dev].carrier:
+                    raise WordError(f"the link {made.dev} has no carrier")
 
 
 def _nexthops(said: Sequence[Said[NexthopWords]]) -> dict[int, NexthopWords]:
@@ -150,13 +155,11 @@ def _nexthops(said: Sequence[Said[NexthopWords]]) -> dict[int, NexthopWords]:
 
 
 def _neighbours(said: Sequence[Said[Neighbour]], links: Mapping[str, Link]) -> tuple[Neighbour, ...]:
-    seen = set()
+    """Return the neighbours; what is said last of one counts, as with `ip neigh replace`."""
+    found: dict[tuple[int, str, bool], Neighbour] = {}
     for one in said:
         neighbour = one.value
         with reading(one.place):
             check_device(neighbour.dev, links)
-        key = (neighbour.address, neighbour.dev, neighbour.proxy)
-        if key in seen:
-            raise one.place.error("the same neighbour twice")
-        seen.add(key)
-    return tuple(one.value for one in said)
+        found[neighbour.address, neighbour.dev, neighbour.proxy] = neighbour
+    return tuple(found.values())

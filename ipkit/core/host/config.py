@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, auto
 
 from ipkit.core.host.fib import Fib
 from ipkit.core.host.kernel import KernelProfile
@@ -103,11 +103,11 @@ class PolicyAnswer:
     action: str
 
 
-class GatewayCheck(Enum):
-    """What a gateway that no link reaches means."""
+class Trust(Enum):
+    """How far a description is believed."""
 
-    RESOLVED = "resolved"  # a mistake
-    ACCEPTED = "accepted"  # nothing: a kernel took it, when its tables may have been others
+    JUDGED = auto()  # what the kernel would refuse is a mistake
+    ACCEPTED = auto()  # a kernel took it, when its links and tables may have been others
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,5 +124,5 @@ class HostConfig:
     listeners: tuple[Listener, ...] = ()
     hooks: tuple[HookAnswer, ...] = ()
     policies: tuple[PolicyAnswer, ...] = ()
-    gateways: GatewayCheck = GatewayCheck.RESOLVED
+    trust: Trust = Trust.JUDGED
     sysctls: Mapping[str, int] = field(default_factory=dict)  # what was set, raw: written again by describe.py

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Final
 
 from ipkit.core.host.addresses import LOOPBACK, Ground, entries_of
-from ipkit.core.host.config import GatewayCheck, HostConfig, Link, LinkKind, Listener
+from ipkit.core.host.config import HostConfig, Link, LinkKind, Listener, Trust
 from ipkit.core.host.fib import FibEntry, Rule
 from ipkit.core.host.iproute_text import local_text, neighbour_text, route_text, rule_text
 from ipkit.core.host.links import ALL_HOSTS, WITHOUT_ARP, usual_mtu
@@ -51,8 +51,8 @@ def _top_level(host: HostConfig) -> Iterator[Key]:
         if lines:
             yield name, lines
     yield from _rules(host)
-    if host.gateways is not GatewayCheck.RESOLVED:
-        yield "gateways", host.gateways.value
+    if host.trust is Trust.ACCEPTED:
+        yield "accepted", True
     if host.neigh_default != "assume":
         yield "neigh_default", host.neigh_default
     if host.conntrack:
@@ -77,7 +77,7 @@ def _routes(host: HostConfig) -> Iterator[str]:
     made = {
         identity(entry)
         for link in host.links.values()
-        for entry in entries_of(replace(link, up=True), Ground(host.kernel, _l3mdev_table(link, host.links)))
+        for entry in entries_of(replace(link, up=True), link.addresses, _ground(host, link))
     }
     for entries in host.fib.tables.values():
         for _, group in groupby(entries, key=_place):
@@ -96,8 +96,8 @@ def _place(entry: FibEntry) -> tuple[int, int, int, int]:
     return entry.prefix, entry.length, entry.tos, entry.priority
 
 
-def _l3mdev_table(link: Link, links: Mapping[str, Link]) -> int:
-    return link.vrf_table or (links[link.master].vrf_table if link.master else 0)
+def _ground(host: HostConfig, link: Link) -> Ground:
+    return Ground(host.kernel, link.vrf_table or (host.links[link.master].vrf_table if link.master else 0))
 
 
 def _indexes(links: Mapping[str, Link]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeVar
 
-from ipkit.core.host.config import GatewayCheck, HookAnswer, LinkKind, Listener, PolicyAnswer
+from ipkit.core.host.config import HookAnswer, LinkKind, Listener, PolicyAnswer, Trust
 from ipkit.core.host.host_words import HostWords, LinkWords, Place, RuleList, Said, reading
 from ipkit.core.host.match import Match, read_match
 from ipkit.core.host.neigh_words import read_neighbour
@@ -21,7 +21,7 @@ from ipkit.core.wire.ipv4 import PROTO_TCP, PROTO_UDP
 
 T = TypeVar("T")
 
-TOP_LEVEL: Final = ("routes", "rules", "neigh", "nexthops", "conntrack", "neigh_default", "default_rules", "gateways")
+TOP_LEVEL: Final = ("routes", "rules", "neigh", "nexthops", "conntrack", "neigh_default", "default_rules", "accepted")
 FEATURES: Final = ("sg", "hw_csum", "ip_csum")
 HOOK_POINTS: Final = ("PRE_ROUTING", "LOCAL_IN", "FORWARD", "LOCAL_OUT", "POST_ROUTING")
 HOOK_VERDICTS: Final = ("drop", "accept", "stolen")
@@ -47,7 +47,7 @@ def read_document(description: Mapping[str, object], file: str) -> HostWords:
         neighbours=_read_lines(top, "neigh", read_neighbour),
         nexthops=_read_lines(top, "nexthops", read_nexthop),
         neigh_default=top.one_of("neigh_default", ("assume", "resolve"), "assume"),
-        gateways=GatewayCheck(top.one_of("gateways", [check.value for check in GatewayCheck], "resolved")),
+        trust=Trust.ACCEPTED if top.take("accepted", bool, default=False) else Trust.JUDGED,
         conntrack=top.take("conntrack", bool, default=False),
         rule_list=RuleList.ADDED if top.take("default_rules", bool, default=True) else RuleList.WHOLE,
     )

@@ -5,6 +5,7 @@ Law: keeps and finds; whether a route may be added is route_check.py's to say, a
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -44,9 +45,9 @@ class FibDraft:
         return self._tables.get(table, {}).get((prefix, length), [])
 
     def add(self, entry: FibEntry, rank: int = FIRST_OF_ALL) -> None:
-        """Put an entry behind those that are there."""
+        """Put an entry behind its equals: TOS first, then small metrics."""
         table = self._tables.setdefault(entry.table, {})
-        table.setdefault((entry.prefix, entry.length), []).append(Placed(entry, rank))
+        insort(table.setdefault((entry.prefix, entry.length), []), Placed(entry, rank), key=_preference)
         self._lengths.setdefault(entry.table, set()).add(entry.length)
 
     def covering(self, tables: Sequence[int], address: int) -> Iterator[FibEntry]:
@@ -60,7 +61,7 @@ class FibDraft:
     def lookup(self, tables: Sequence[int], address: int, scope: int, dev: str) -> Found | None:
         """Return the entry of at least this scope that leads to an address, by one device where it is named."""
         for entry in self.covering(tables, address):
-            if entry.scope < scope:
+            if entry.scope < scope or entry.tos:
                 continue
             for nexthop in entry.nexthops:
                 if not nexthop.flags & NextHopFlag.DEAD and dev in ("", nexthop.dev):
@@ -81,7 +82,12 @@ class FibDraft:
         return self._tables.get(table, {}).keys()
 
 
+def _preference(placed: Placed) -> tuple[int, int]:
+    return -placed.entry.tos, placed.entry.priority
+
+
 def _in_order(table: dict[Key, list[Placed]]) -> Iterator[FibEntry]:
-    for _, group in sorted(table.items()):
-        for placed in sorted(group, key=lambda one: (-one.entry.tos, one.entry.priority, one.rank)):
+    """Yield a table's entries: of prefixes that begin alike the longer ones first."""
+    for _, group in sorted(table.items(), key=lambda item: (item[0][0], -item[0][1])):
+        for placed in sorted(group, key=lambda one: (*_preference(one), one.rank)):
             yield placed.entry

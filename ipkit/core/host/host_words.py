@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Generic, NamedTuple, TypeVar
 
-from ipkit.core.host.config import GatewayCheck, HookAnswer, LinkKind, Listener, Neighbour, PolicyAnswer
+from ipkit.core.host.config import HookAnswer, LinkKind, Listener, Neighbour, PolicyAnswer, Trust
 from ipkit.core.host.fib import Rule
 from ipkit.core.host.nexthop_words import NexthopWords
 from ipkit.core.host.route_columns import RouteColumns
-from ipkit.core.host.routes import Listing
 from ipkit.core.host.words import WordError
 from ipkit.errors import HostError
 
@@ -109,7 +108,6 @@ class HostWords:
     policies: list[Said[PolicyAnswer]] = field(default_factory=list)
     neigh_default: str = "assume"
     conntrack: bool = False
-    listing: Listing = Listing.TYPED
-    gateways: GatewayCheck = GatewayCheck.RESOLVED
+    trust: Trust = Trust.JUDGED
     knob_names: KnobNames = KnobNames.CHECKED
     rule_list: RuleList = RuleList.ADDED

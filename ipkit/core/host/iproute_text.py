@@ -36,8 +36,8 @@ def route_text(entry: FibEntry, links: Mapping[str, Link]) -> str:
     hops = entry.nexthops
     alone = len(hops) == 1 and hops[0].weight == 1
     direct = alone and not (hops[0].gateway or hops[0].gateway6 or entry.nhid)
-    words += [f"tos {entry.tos:#04x}"] if entry.tos else []
     words += [f"nhid {entry.nhid}"] if entry.nhid else []
+    words += [f"tos {entry.tos:#04x}"] if entry.tos else []
     words += _hop(hops[0], links) if alone else []
     for name, value, usual in (
         ("table", table_text(entry.table), table_text(usual_table(entry.type))),

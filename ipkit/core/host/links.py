@@ -6,8 +6,7 @@ Law: no table, no sysctl; the addresses are read here, what they bring to the ta
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from ipkit.core.host.address_words import read_address
 from ipkit.core.host.addresses import LOOPBACK, AddressList
@@ -24,7 +23,14 @@ ALL_HOSTS: Final = 0xE0000001
 WITHOUT_ARP: Final = frozenset({LinkKind.LOOPBACK, LinkKind.POINTOPOINT, LinkKind.VRF})
 
 
-def take_links(said: Sequence[LinkWords], file: str) -> dict[str, Link]:
+class Taken(NamedTuple):
+    """A link, and its addresses in the order in which they were added."""
+
+    link: Link
+    added: tuple[Address, ...]
+
+
+def take_links(said: Sequence[LinkWords], file: str) -> dict[str, Taken]:
     """Return the links by name, in the order of their indexes; the loopback device is always there."""
     for link in said:
         _check_name(link.name, link.place)
@@ -33,7 +39,7 @@ def take_links(said: Sequence[LinkWords], file: str) -> dict[str, Link]:
     indexes = _indexes(words)
     _check_vlans(words)
     _check_masters(words)
-    made: dict[str, Link] = {}
+    made: dict[str, Taken] = {}
     for name in sorted(words, key=lambda name: len(_below(words[name], words))):  # a VLAN link after what it stands on
         made[name] = _link(words[name], indexes[name], made)
     return {name: made[name] for name in sorted(made, key=lambda name: indexes[name])}
@@ -114,8 +120,9 @@ def usual_mtu(kind: LinkKind, lower: Link | None) -> int:
     return lower.mtu if lower else USUAL_MTU
 
 
-def _link(words: LinkWords, ifindex: int, made: Mapping[str, Link]) -> Link:
-    lower = made[words.lower] if words.lower else None
+def _link(words: LinkWords, ifindex: int, made: Mapping[str, Taken]) -> Taken:
+    lower = made[words.lower].link if words.lower else None
+    addresses = _addresses(words)
     up = words.up and (lower is None or lower.up)
     link = Link(
         name=words.name,
@@ -133,11 +140,12 @@ def _link(words: LinkWords, ifindex: int, made: Mapping[str, Link]) -> Link:
         vlan_id=words.vlan_id,
         vrf_table=words.vrf_table,
         group=words.group,
+        addresses=addresses.in_order(),
     )
-    return replace(link, addresses=_addresses(words))
+    return Taken(link, tuple(addresses.as_added))
 
 
-def _addresses(words: LinkWords) -> tuple[Address, ...]:
+def _addresses(words: LinkWords) -> AddressList:
     found = AddressList()
     read = []
     for line in words.addr:
@@ -149,7 +157,7 @@ def _addresses(words: LinkWords) -> tuple[Address, ...]:
     for place, address in read:
         with reading(place):
             found.inet_insert_ifa(address)
-    return found.in_order()
+    return found
 
 
 def check_device(name: str, links: Mapping[str, Link]) -> None:

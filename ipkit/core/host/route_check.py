@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ipkit.core.host.config import GatewayCheck, Link, LinkKind
+from ipkit.core.host.config import Link, LinkKind, Trust
 from ipkit.core.host.fib import (
     SCOPE_HOST,
     SCOPE_LINK,
@@ -34,6 +34,8 @@ from ipkit.core.wire.ipv4 import address_text
 REJECTING: Final = frozenset({RouteType.BLACKHOLE, RouteType.UNREACHABLE, RouteType.PROHIBIT, RouteType.THROW})
 LEAST_SCOPE: Final = {RouteType.LOCAL: SCOPE_HOST, RouteType.BROADCAST: SCOPE_LINK, RouteType.ANYCAST: SCOPE_LINK}
 ECN_BITS: Final = 0x03
+NEXTHOP_OBJECT: Final = RouteWords(table=TABLE_MAIN, scope=SCOPE_UNIVERSE)
+"""As what a nexthop object is judged, whatever the route that uses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Surroundings:
     links: Mapping[str, Link]
     draft: FibDraft
     nexthops: Mapping[int, NexthopWords] = field(default_factory=dict)
-    gateways: GatewayCheck = GatewayCheck.RESOLVED
+    trust: Trust = Trust.JUDGED
 
     def l3mdev_table(self, dev: str) -> int:
         """Return the table of the VRF that a link is or belongs to; 0: none."""
@@ -72,8 +74,10 @@ def fib_create_info(words: RouteWords, around: Surroundings) -> FibEntry:
         raise WordError("the two ECN bits of a TOS must be 0")
     if words.scope > SCOPE_HOST or words.scope < LEAST_SCOPE.get(kind, SCOPE_UNIVERSE):
         raise WordError(f"scope {scope_text(words.scope)} cannot be that of a {kind.name.lower()} route")
+    ground = words
     if words.nhid:
         kind, hops = _of_nexthop(words, around)
+        ground = NEXTHOP_OBJECT
     nexthops: tuple[NextHop, ...] = ()
     if kind in REJECTING:
         if hops:
@@ -82,10 +86,10 @@ def fib_create_info(words: RouteWords, around: Surroundings) -> FibEntry:
         nexthops = tuple(NextHop(_link(hop.dev or "lo", around).name, hop.gateway) for hop in hops)
     elif not hops:
         raise WordError("neither gateway nor device")
-    elif words.scope == SCOPE_HOST:
+    elif words.scope == SCOPE_HOST and not words.nhid:
         nexthops = (_of_host_scope(hops, around),)
     else:
-        nexthops = tuple(fib_check_nh(hop, words, around) for hop in hops)
+        nexthops = tuple(fib_check_nh(hop, ground, around) for hop in hops)
     return FibEntry(
         prefix=0,
         length=0,
@@ -103,11 +107,11 @@ def fib_create_info(words: RouteWords, around: Surroundings) -> FibEntry:
 
 
 def prefsrc_is_local(entry: FibEntry, around: Surroundings) -> bool:
-    """Tell whether the source that a route prefers is one of the host's own."""
+    """Tell whether the source that a route prefers is one of the host's own, or what the route makes its own."""
     if not entry.prefsrc or (entry.type is RouteType.LOCAL and entry.prefsrc == entry.prefix):
         return True
     tables = {TABLE_LOCAL if entry.table == TABLE_MAIN else entry.table, TABLE_LOCAL}
-    return any(_type_in((table,), entry.prefsrc, around.draft) is RouteType.LOCAL for table in tables)
+    return any(_type_in(table, entry.prefsrc, around) is RouteType.LOCAL for table in tables)
 
 
 def _of_nexthop(words: RouteWords, around: Surroundings) -> tuple[RouteType, Sequence[HopWords]]:
@@ -120,6 +124,7 @@ def _of_nexthop(words: RouteWords, around: Surroundings) -> tuple[RouteType, Seq
             raise WordError(f"there is no nexthop {words.nhid}")
         return words.type, words.hops
     members = [around.nexthops[name] for name, _ in known.group] or [known]
+    _check_nexthop_scope(members[0].hop or HopWords(), words.scope)
     if any(member.blackhole for member in members):
         return RouteType.BLACKHOLE, ()
     weights = [weight for _, weight in known.group] or [1]
@@ -127,6 +132,13 @@ def _of_nexthop(words: RouteWords, around: Surroundings) -> tuple[RouteType, Seq
     if words.hops and {_way(hop) for hop in words.hops} - {_way(hop) for hop in hops}:
         raise WordError(f"nexthop {words.nhid} leads elsewhere")
     return words.type, hops
+
+
+def _check_nexthop_scope(first: HopWords, scope: int) -> None:
+    if scope == SCOPE_HOST and (first.gateway or first.gateway6):
+        raise WordError("a route of scope host cannot have a gateway")
+    if scope >= SCOPE_LINK and first.flags & NextHopFlag.ONLINK:
+        raise WordError(f"onlink and scope {scope_text(scope)}")
 
 
 def _weighted(member: NexthopWords, weight: int) -> HopWords:
@@ -156,11 +168,11 @@ def fib_check_nh(hop: HopWords, words: RouteWords, around: Surroundings) -> Next
     if hop.gateway6:
         if around.kernel.gateway_family is GatewayFamily.IPV4:
             raise WordError(f"via inet6: kernel {around.kernel.name} does not have it")
-        return _made(hop, _link(hop.dev, around), SCOPE_LINK)
+        return _made(hop, _link(hop.dev, around), SCOPE_LINK, around)
     if not hop.gateway:
         if hop.flags & (NextHopFlag.ONLINK | NextHopFlag.PERVASIVE):
             raise WordError("onlink and pervasive need a gateway")
-        return _made(hop, _link(hop.dev, around), SCOPE_HOST)
+        return _made(hop, _link(hop.dev, around), SCOPE_HOST, around)
     if hop.flags & NextHopFlag.ONLINK:
         return _onlink(hop, words, around)
     return _resolved(hop, words, around)
@@ -172,11 +184,10 @@ def _onlink(hop: HopWords, words: RouteWords, around: Surroundings) -> NextHop:
     if not hop.dev:
         raise WordError("onlink needs a device")
     link = _link(hop.dev, around)
-    table = around.l3mdev_table(hop.dev) or TABLE_LOCAL
-    kind = _inet_addr_type(hop.gateway, table, around)
-    if kind is not RouteType.UNICAST and around.gateways is GatewayCheck.RESOLVED:
+    kind = _inet_dev_addr_type(hop.gateway, hop.dev, around)
+    if kind is not RouteType.UNICAST and around.trust is Trust.JUDGED:
         raise WordError(f"the gateway {address_text(hop.gateway)} is of type {kind.name.lower()}")
-    return _made(hop, link, SCOPE_LINK)
+    return _made(hop, link, SCOPE_LINK, around)
 
 
 def _resolved(hop: HopWords, words: RouteWords, around: Surroundings) -> NextHop:
@@ -191,21 +202,25 @@ def _resolved(hop: HopWords, words: RouteWords, around: Surroundings) -> NextHop
         if found is None:
             continue
         if found.entry.type not in (RouteType.UNICAST, RouteType.LOCAL):
-            if around.gateways is GatewayCheck.ACCEPTED:
+            if around.trust is Trust.ACCEPTED:
                 break
             raise WordError(f"the gateway {gateway} is a {found.entry.type.name.lower()} address")
-        return _made(hop, around.links[found.nexthop.dev], found.entry.scope)
-    if around.gateways is GatewayCheck.ACCEPTED:
-        return _made(hop, _link(hop.dev or _first_card(around.links), around), SCOPE_LINK)
-    raise WordError(f"no link reaches the gateway {gateway}{f' through {hop.dev}' if hop.dev else ''}")
+        return _made(hop, around.links[found.nexthop.dev], found.entry.scope, around)
+    if around.trust is Trust.ACCEPTED:
+        return _made(hop, _link(hop.dev or _first_card(around.links), around), SCOPE_LINK, around)
+    raise WordError(f"no link that is up reaches the gateway {gateway}{f' through {hop.dev}' if hop.dev else ''}")
 
 
 def _first_card(links: Mapping[str, Link]) -> str:
     return next((name for name, link in links.items() if link.kind is not LinkKind.LOOPBACK), "")
 
 
-def _made(hop: HopWords, link: Link, scope: int) -> NextHop:
-    flags = hop.flags if link.carrier else hop.flags | NextHopFlag.LINKDOWN
+def _made(hop: HopWords, link: Link, scope: int, around: Surroundings) -> NextHop:
+    if not link.up and around.trust is Trust.JUDGED:
+        raise WordError(f"the link {link.name} is down")
+    flags = hop.flags
+    if not link.carrier:  # dumps also say dead where only ignore_routes_with_linkdown says so
+        flags = flags & ~NextHopFlag.DEAD | NextHopFlag.LINKDOWN
     return NextHop(link.name, hop.gateway, hop.weight, scope, flags, hop.gateway6)
 
 
@@ -217,16 +232,31 @@ def _link(dev: str, around: Surroundings) -> Link:
     return around.links[dev]
 
 
-def _inet_addr_type(address: int, table: int, around: Surroundings) -> RouteType:
-    """Return what kind of address this host takes one for."""
+def _inet_dev_addr_type(address: int, dev: str, around: Surroundings) -> RouteType:
+    """Return what kind of address this host takes one for on a device."""
     zeronet = address >> 24 == 0 if around.kernel.zeronet is ZeroNet.WHOLE_PREFIX else address == 0
     if zeronet or address == ALL_ONES:
         return RouteType.BROADCAST
     if address >> 28 == 0xE:
         return RouteType.MULTICAST
-    return _type_in((table,), address, around.draft)
+    return _type_in(around.l3mdev_table(dev) or TABLE_LOCAL, address, around, dev)
 
 
-def _type_in(tables: Sequence[int], address: int, draft: FibDraft) -> RouteType:
-    found = draft.lookup(tables, address, SCOPE_UNIVERSE, "")
-    return found.entry.type if found else RouteType.UNICAST
+def _type_in(table: int, address: int, around: Surroundings, dev: str = "") -> RouteType:
+    """Return the type that a table gives an address; local and main are one trie while there are no rules."""
+    tables = around.lookup_order("")[0] if table == TABLE_LOCAL else (table,)
+    for entry in around.draft.covering(tables, address):
+        if entry.tos:
+            continue
+        if not entry.nexthops:
+            break
+        nexthop = next((hop for hop in entry.nexthops if _is_good(hop, around)), None)
+        if nexthop:
+            return entry.type if dev in ("", nexthop.dev) else RouteType.UNICAST
+    return RouteType.UNICAST
+
+
+def _is_good(hop: NextHop, around: Surroundings) -> bool:
+    """Tell whether a packet could leave this way as things are (fib_lookup_good_nhc)."""
+    ignored = hop.flags & NextHopFlag.LINKDOWN and around.links[hop.dev].conf.ignore_routes_with_linkdown
+    return not (hop.flags & NextHopFlag.DEAD or ignored)

@@ -10,11 +10,10 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Final
 
-from ipkit.core.host.config import GatewayCheck, LinkKind
+from ipkit.core.host.config import LinkKind, Trust
 from ipkit.core.host.host_words import HostWords, LinkWords, Place, Said
 from ipkit.core.host.route_columns import PROC_HEADER, RouteColumns, RowError
 from ipkit.core.host.route_words import RouteWords
-from ipkit.core.host.routes import Listing
 from ipkit.core.host.words import TABLES, mask
 from ipkit.core.wire.ipv4 import address_text
 
@@ -42,8 +41,7 @@ def read_route_list(lines: Iterable[str], file: str) -> HostWords:
         file,
         columns,
         lambda row: Place(file, unit.format(row)),
-        listing=Listing.DUMPED,
-        gateways=GatewayCheck.ACCEPTED,
+        trust=Trust.ACCEPTED,
     )
     said.links = _links(columns, file)
     said.settings = [Said(Place(file, ""), ("net.ipv4.ip_forward", 1))]

@@ -1,7 +1,8 @@
 """How the routes that were read come into the tables: in which order, beside which others, and as what.
 
-Law: narrow scopes first, since a gateway is looked up among what is narrower than its route; so the order of the
-lines is free. What the kernel made itself merges with what the addresses brought. Many routes stay columns.
+Law: typed routes are added line by line, dumped ones narrow scopes first, since a gateway is looked up among what is
+narrower than its route; either way a line may stand before one that it needs. What the kernel made itself merges with
+what the addresses brought. Many routes stay columns.
 """
 
 from __future__ import annotations
@@ -9,12 +10,21 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum, auto
 from itertools import pairwise
 from typing import Final
 
-from ipkit.core.host.config import GatewayCheck, Link
-from ipkit.core.host.fib import SCOPE_LINK, SCOPE_NOWHERE, BulkRoutes, FibEntry, NextHop, NextHopFlag, RouteType
+from ipkit.core.host.config import Link, Trust
+from ipkit.core.host.fib import (
+    NO_METRICS,
+    SCOPE_LINK,
+    SCOPE_NOWHERE,
+    BulkRoutes,
+    FibEntry,
+    Metrics,
+    NextHop,
+    NextHopFlag,
+    RouteType,
+)
 from ipkit.core.host.fib_draft import FIRST_OF_ALL, FibDraft, Placed
 from ipkit.core.host.route_check import Surroundings, fib_create_info, prefsrc_is_local
 from ipkit.core.host.route_columns import KERNEL_MADE, RouteColumns, RowError
@@ -29,60 +39,98 @@ ROW_BITS: Final = 32
 ROW_MASK: Final = (1 << ROW_BITS) - 1
 
 
-class Listing(Enum):
-    """What a list of routes is, and so what two of one prefix, TOS and metric mean."""
-
-    TYPED = auto()  # to be added one by one: the second is a mistake, unless it says `append`
-    DUMPED = auto()  # as a kernel held them: the second was appended
-
-
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """Where routes go, and how the list that they come from is to be taken."""
+    """Where routes go."""
 
     around: Surroundings
-    listing: Listing
     named: Callable[[int], str]  # what a row is called where another one is said to be like it
     made_elsewhere: frozenset[FibEntry]  # what the addresses would bring on another kernel
 
 
 def take_routes(columns: RouteColumns, intake: Intake) -> dict[int, BulkRoutes]:
     """Put all routes into the draft's tables, except those that stay columns: they are returned, by table."""
+    if intake.around.trust is Trust.JUDGED and len(columns) < BULK_FROM:
+        _take_typed(columns, intake)
+        return {}
+    return _take_dumped(columns, intake)
+
+
+def _take_typed(columns: RouteColumns, intake: Intake) -> None:
+    """Add routes in the order of their lines, as `ip route add` would; what is refused may come after the others."""
+    waiting = list(range(len(columns)))
+    refused: list[RowError] = []
+    shared: dict[tuple[object, ...], list[Metrics]] = {}
+    while waiting:
+        later = []
+        refused.clear()
+        for row in waiting:
+            kind = columns.kinds[row]
+            try:
+                entry = _with_shared_metrics(_judged(columns, kind, row, intake.around), shared, intake)
+                _take_row(columns, row, entry, intake)
+            except RowError as error:
+                later.append(row)
+                refused.append(error)
+        if len(later) == len(waiting):
+            raise refused[0]
+        waiting = later
+
+
+def _with_shared_metrics(entry: FibEntry, shared: dict[tuple[object, ...], list[Metrics]], intake: Intake) -> FibEntry:
+    """Let a route by a nexthop object that names no metrics have those of the last one that is else the same.
+
+    The kernel takes that one's fib_info without a look at its metrics.
+    """
+    if entry.nhid not in intake.around.nexthops:
+        return entry
+    key = (entry.nhid, entry.table, entry.type, entry.scope, entry.protocol, entry.prefsrc, entry.priority)
+    known = shared.setdefault(key, [])
+    if entry.metrics == NO_METRICS and known:
+        return replace(entry, metrics=known[-1])
+    if entry.metrics not in known:
+        known.append(entry.metrics)
+    return entry
+
+
+def _take_dumped(columns: RouteColumns, intake: Intake) -> dict[int, BulkRoutes]:
+    """Put in what a kernel held, narrow scopes first: a dump is not in the order in which it came about."""
     judged: dict[int, FibEntry] = {}
     waiting: list[int] = []
-    accepted = intake.around.gateways is GatewayCheck.ACCEPTED
+    accepted = intake.around.trust is Trust.ACCEPTED
     for scope in sorted({ending.scope for ending in columns.endings}, reverse=True):
         of_scope = {kind for kind, ending in enumerate(columns.endings) if ending.scope == scope}
-        judged.update({kind: _judged(columns, kind, intake.around) for kind in of_scope})
         rows = [row for row, kind in enumerate(columns.kinds) if kind in of_scope]
+        for kind in of_scope:
+            judged[kind] = _judged(columns, kind, columns.kinds.index(kind), intake.around)
         if len(rows) >= BULK_FROM and (accepted or scope < SCOPE_LINK):
             waiting += rows
         else:
             for row in rows:
-                _take_row(columns, row, judged, intake)
+                _take_row(columns, row, judged[columns.kinds[row]], intake)
     return dict(_as_columns(columns, waiting, judged, intake))
 
 
-def _judged(columns: RouteColumns, kind: int, around: Surroundings) -> FibEntry:
-    """Return what an ending makes; where it is refused, the first line that has it is named."""
+def _judged(columns: RouteColumns, kind: int, row: int, around: Surroundings) -> FibEntry:
+    """Return what an ending makes; where it is refused, the row is named."""
     try:
         entry = fib_create_info(columns.endings[kind], around)
         if entry.type is not RouteType.LOCAL:
             _check_prefsrc(entry, around)
     except WordError as error:
-        raise RowError(columns.rows[columns.kinds.index(kind)], str(error)) from None
+        raise RowError(columns.rows[row], str(error)) from None
     return entry
 
 
 def _check_prefsrc(entry: FibEntry, around: Surroundings) -> None:
-    if around.gateways is GatewayCheck.RESOLVED and not prefsrc_is_local(entry, around):
+    if around.trust is Trust.JUDGED and not prefsrc_is_local(entry, around):
         raise WordError(f"src {address_text(entry.prefsrc)} is not an address of this host")
 
 
-def _take_row(columns: RouteColumns, row: int, judged: Mapping[int, FibEntry], intake: Intake) -> None:
+def _take_row(columns: RouteColumns, row: int, ending: FibEntry, intake: Intake) -> None:
     """Put one route into its table."""
     kind, number = columns.kinds[row], columns.rows[row]
-    entry = replace(judged[kind], prefix=columns.prefixes[row], length=columns.lengths[row])
+    entry = replace(ending, prefix=columns.prefixes[row], length=columns.lengths[row])
     draft = intake.around.draft
     try:
         if entry.type is RouteType.LOCAL:
@@ -113,7 +161,7 @@ def _check_second(entry: FibEntry, other: Placed, intake: Intake, *, append: boo
     where = "the addresses" if other.rank == FIRST_OF_ALL else intake.named(other.rank)
     if identity(other.entry) == identity(entry):
         raise WordError(f"the same route as in {where}")
-    if intake.listing is Listing.TYPED and not append:
+    if intake.around.trust is Trust.JUDGED and not append:
         raise WordError(
             f"{where} has a route to {prefix_text(entry.prefix, entry.length)} with this tos and metric"
             " (`append` in front adds one behind it)"
@@ -146,7 +194,7 @@ def _as_columns(
             kept = set(alone)
             for row in sorted(key & ROW_MASK for key in keys):
                 if row not in kept:
-                    _take_row(columns, row, judged, intake)
+                    _take_row(columns, row, judged[kinds[row]], intake)
         if alone:
             yield table, _gathered(columns, alone, judged)
 

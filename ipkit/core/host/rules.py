@@ -8,9 +8,10 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Final
+from itertools import product
+from typing import Final, NamedTuple
 
-from ipkit.core.host.config import Link, LinkKind
+from ipkit.core.host.config import Link, LinkKind, Trust
 from ipkit.core.host.fib import DEFAULT_RULES, Rule, RuleAction
 from ipkit.core.host.host_words import Said, reading
 from ipkit.core.host.kernel import EcnInTos, KernelProfile, RuleSelectors
@@ -34,22 +35,49 @@ def has_vrf(links: Iterable[Link]) -> bool:
 TOS_BITS: Final = {EcnInTos.ACCEPTED: 0x1E, EcnInTos.REFUSED: 0x1C}
 
 
-def take_rules(said: Sequence[Said[Rule]], made: Sequence[Rule], kernel: KernelProfile) -> tuple[Rule, ...]:
+class Judge(NamedTuple):
+    """Who takes the rules: a kernel that looks at each, or one that took them long ago."""
+
+    kernel: KernelProfile
+    trust: Trust
+
+
+def take_rules(said: Sequence[Said[Rule]], made: Sequence[Rule], judge: Judge) -> tuple[Rule, ...]:
     """Return a host's rules in the order in which a lookup asks them; what is `made` already merges with the same."""
     rules = sorted(made, key=_pref)
     merging = {replace(rule, protocol="") for rule in made}
-    seen = set(merging)
+    seen: set[Likeness] = set()
     for one in said:
         with reading(one.place):
-            rule = _checked(_placed(one.value, rules), kernel)
-        bare = replace(rule, protocol="")
-        if bare in merging:
-            continue
-        if bare in seen:
-            raise one.place.error("the same rule twice")
-        seen.add(bare)
+            rule = _checked(_placed(one.value, rules), judge.kernel)
+            if replace(rule, protocol="") in merging:
+                continue
+            if judge.trust is Trust.JUDGED and _likeness(rule, _given(rule)) in seen:
+                raise WordError(
+                    "the same rule twice: one of this pref, table and action is there, and no selector differs"
+                )
+        seen.update(_likeness(rule, given) for given in EVERY_CHOICE)
         insort(rules, rule, key=_pref)
     return tuple(rules)
+
+
+Likeness = tuple[object, ...]
+EVERY_CHOICE: Final = tuple(product((False, True), repeat=3))
+
+
+def _given(rule: Rule) -> tuple[bool, ...]:
+    """Tell which of source, destination and TOS a rule names: only those must differ from a rule that is there."""
+    return bool(rule.src_len), bool(rule.dst_len), bool(rule.tos)
+
+
+def _likeness(rule: Rule, given: tuple[bool, ...]) -> Likeness:
+    """Return what the kernel compares (rule_exists); neither `not` nor a target or suppressor is part of it."""
+    sides = ((rule.src, rule.src_len), (rule.dst, rule.dst_len), rule.tos)
+    asked = tuple(side if wanted else None for side, wanted in zip(sides, given, strict=True))
+    return (
+        *(rule.pref, rule.action, rule.table, rule.iif, rule.oif, rule.mark, rule.mark_mask, rule.tun_id, rule.l3mdev),
+        *(rule.uidrange, rule.ipproto, rule.sport, rule.dport, rule.dscp, rule.protocol, given, asked),
+    )
 
 
 def _pref(rule: Rule) -> int:

@@ -12,13 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from ipkit.core.host.config import GatewayCheck, LinkKind
+from ipkit.core.host.config import LinkKind, Trust
 from ipkit.core.host.host_words import HostWords, KnobNames, LinkWords, Place, RuleList, Said, reading
 from ipkit.core.host.iproute_json import Row, is_ipv6, neigh_words, nexthop_words, objects, rule_words
 from ipkit.core.host.neigh_words import read_neighbour
 from ipkit.core.host.nexthop_words import NexthopWords, read_nexthop
 from ipkit.core.host.route_columns import RouteColumns, RowError
-from ipkit.core.host.routes import Listing
 from ipkit.core.host.rule_words import read_rule
 from ipkit.core.host.words import MAX_LENGTH, TABLES, WordError, address, link_address, mask, named
 
@@ -96,8 +95,7 @@ def read_snapshot(parts: Mapping[str, str], folder: str) -> HostWords:
         rules=rules,
         neighbours=list(_read(dump.lines(NEIGHBOURS, neigh_words), read_neighbour)),
         nexthops=list(_nexthops(dump)),
-        listing=Listing.DUMPED,
-        gateways=GatewayCheck.ACCEPTED,
+        trust=Trust.ACCEPTED,
         knob_names=KnobNames.DUMPED,
         rule_list=RuleList.WHOLE if rules else RuleList.ADDED,
     )
