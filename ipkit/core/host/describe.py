@@ -15,7 +15,7 @@ from typing import Final
 from ipkit.core.host.addresses import LOOPBACK, Ground, entries_of
 from ipkit.core.host.config import HostConfig, Link, LinkKind, Listener, Trust
 from ipkit.core.host.fib import FibEntry, Rule
-from ipkit.core.host.iproute_text import local_text, neighbour_text, route_text, rule_text
+from ipkit.core.host.iproute_text import local_text, neighbour_text, route_line, rule_text
 from ipkit.core.host.links import ALL_HOSTS, WITHOUT_ARP, usual_mtu
 from ipkit.core.host.match import Match, match_text
 from ipkit.core.host.routes import identity
@@ -86,10 +86,10 @@ def _routes(host: HostConfig) -> Iterator[str]:
                 own = identity(entry) not in made
                 if own or len(equals) > 1:
                     append = "append " if own and len(equals) > 1 else ""
-                    yield append + route_text(entry, host.links)
+                    yield append + route_line(entry, host.links)
     for columns in host.fib.bulk.values():
         for row in range(len(columns.prefixes)):
-            yield route_text(columns.entry(row), host.links)
+            yield route_line(columns.entry(row), host.links)
 
 
 def _place(entry: FibEntry) -> tuple[int, int, int, int]:

@@ -29,7 +29,7 @@ from ipkit.core.wire.ipv4 import address_text
 TABLE_NAMES: Final = {number: name for name, number in TABLES.items()}
 
 
-def route_text(entry: FibEntry, links: Mapping[str, Link]) -> str:
+def route_line(entry: FibEntry, links: Mapping[str, Link]) -> str:
     """Return the line of a route."""
     words = [] if entry.type is RouteType.UNICAST else [entry.type.name.lower()]
     words.append(prefix_text(entry.prefix, entry.length))
