@@ -5,6 +5,8 @@ The floor plan: each kernel function and the room it lives in.
     __ip_append_data               append_data.py
     ip_append_data                 append_data.py
     ip_flush_pending_frames        append_data.py
+    ip_cmsg_send                   cmsg.py
+    ipcm_init_sk                   cmsg.py
     inet_frag_worker               defrag.py
     ip_defrag                      defrag.py
     ip_expire                      defrag.py
@@ -21,6 +23,9 @@ The floor plan: each kernel function and the room it lives in.
     ip_copy_metadata               fragment.py
     ip_do_fragment                 fragment.py
     ip_fragment                    fragment.py
+    skb_gso_segment                gso.py
+    skb_gso_validate_network_len   gso.py
+    nf_hook                        hooks.py
     fib_add_ifaddr                 host/addresses.py
     fib4_rule_action               host/fib_lookup.py
     fib4_rule_suppress             host/fib_lookup.py
@@ -46,6 +51,32 @@ The floor plan: each kernel function and the room it lives in.
     ip_options_build               ip_options.py
     ip_options_echo                ip_options.py
     ip_options_fragment            ip_options.py
+    __ip_make_skb                  make_skb.py
+    ip_dont_fragment               make_skb.py
+    ip_finish_skb                  make_skb.py
+    ip_make_skb                    make_skb.py
+    ip_route_output_flow           make_skb.py
+    ip_select_ttl                  make_skb.py
+    ip_send_skb                    make_skb.py
+    ip_setup_cork                  make_skb.py
+    arp_solicit                    neighbour.py
+    neigh_event_send               neighbour.py
+    neigh_output                   neighbour.py
+    neigh_resolve_output           neighbour.py
+    ip_options_get                 options_get.py
+    __ip_local_out                 output.py
+    dst_output                     output.py
+    ip_finish_output               output.py
+    ip_finish_output2              output.py
+    ip_finish_output_gso           output.py
+    ip_local_out                   output.py
+    ip_mc_output                   output.py
+    ip_output                      output.py
+    ip_skb_dst_mtu                 output.py
+    icmp_out_count                 raw_send.py
+    ip_push_pending_frames         raw_send.py
+    raw_send_hdrinc                raw_send.py
+    raw_sendmsg                    raw_send.py
     rt_set_nexthop                 route_entry.py
     fib4_rules_early_flow_dissect  route_flow.py
     ip_check_mc_rcu                route_input.py
@@ -67,8 +98,17 @@ The floor plan: each kernel function and the room it lives in.
     inet_addr_onlink               route_source.py
     inet_select_addr               route_source.py
     fib_validate_source            route_validate.py
+    ip_select_ident                select_ident.py
+    connect                        sender.py
+    set_option                     sender.py
+    setsockopt                     sockopts.py
+    udp_flush_pending_frames       udp_send.py
+    udp_push_pending_frames        udp_send.py
+    udp_send_skb                   udp_send.py
+    udp_sendmsg                    udp_send.py
     csum_replace2                  wire/checksum.py
     csum_replace4                  wire/checksum.py
+    csum_tcpudp_magic              wire/checksum.py
     ip_decrease_ttl                wire/checksum.py
     ip_fast_csum                   wire/checksum.py
     ip_multipath_l3_keys           wire/flow_keys.py

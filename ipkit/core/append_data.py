@@ -12,6 +12,7 @@ from enum import Enum, IntFlag
 from errno import EAGAIN, EMSGSIZE, ENOBUFS, EPIPE
 from typing import Final, NamedTuple
 
+from ipkit.core.host.kernel import PagedSplit, SkbHeads
 from ipkit.core.wire.checksum import csum_partial
 from ipkit.core.wire.ipv4 import HEADER_BYTES, MAX_TOTAL_BYTES
 
@@ -25,11 +26,16 @@ CACHE_LINE_BYTES: Final = 64
 MAX_HEADER_BYTES: Final = 320
 SMALLEST_HEAD_BYTES: Final = 512
 
+HEAD_SIZES: Final = {SkbHeads.POWERS_OF_TWO: (SMALLEST_HEAD_BYTES,), SkbHeads.SMALL_HEADS: (576,)}
+"""The sizes in which the memory of a buffer comes, below the powers of two from 1024."""
+
 
 class SendFlag(IntFlag):
     """The flags of a send call that reach the queue."""
 
     NONE = 0
+    OOB = 0x01
+    DONTROUTE = 0x04
     PROBE = 0x10
     DONTWAIT = 0x40
     CONFIRM = 0x800
@@ -146,9 +152,11 @@ class Cork:
     gso_size: int = 0
     header_len: int = 0  # what a transformation wants in front (dst.header_len)
     length: int = 0
+    discards: int = 0  # pieces that failed after their length was taken (IpOutDiscards)
     queue: list[QueuedSkb] = field(default_factory=list)
     pages: PageSupply = field(default_factory=PageSupply)
     smallest_heads: tuple[int, ...] = (SMALLEST_HEAD_BYTES,)
+    paged_split: PagedSplit = PagedSplit.HEADERS_AND_GAP
 
     @property
     def mtu(self) -> int:
@@ -199,6 +207,7 @@ def __ip_append_data(cork: Cork, memory: WriteMemory, data: bytes, transhdrlen: 
     memory.allocated += piece.charged
     if error:
         cork.length -= piece.length
+        cork.discards += 1
     return error
 
 
@@ -289,6 +298,8 @@ class _Piece:
         if not cork.gso_size:
             return fraglen, 0
         linear = cork.fragheaderlen + self.transhdrlen + fraggap
+        if cork.paged_split is PagedSplit.MAX_HEADER:
+            linear = min(fraglen, MAX_HEADER_BYTES)
         return linear, fraglen - linear
 
     def _refused(self) -> int:

@@ -270,6 +270,41 @@ class MultipathSource(Enum):
     PREFERS_OWN = "a next hop whose own source it is comes first"
 
 
+class NeighCreateErrno(Enum):
+    """What a sender is told when no entry can be made for its next hop."""
+
+    EINVAL = "EINVAL"
+    REAL = "the errno of the failure"
+
+
+class PagedSplit(Enum):
+    """How much of a buffer stands in one piece where the rest hangs on it as pages."""
+
+    MAX_HEADER = "as much as the longest header takes"
+    HEADERS_AND_GAP = "its headers, and what the buffer before had too much"
+
+
+class HeaderTooShort(Enum):
+    """What becomes of a header that a program wrote with fewer than five words."""
+
+    SENT_AS_IT_IS = "sent as it is"
+    EINVAL = "EINVAL"
+
+
+class CmsgKinds(Enum):
+    """Which control messages a sender may use."""
+
+    FIRST = "without IP_PROTOCOL, SO_PRIORITY and SCM_TS_OPT_ID"
+    ALL = "with IP_PROTOCOL, SO_PRIORITY and SCM_TS_OPT_ID"
+
+
+class NeighFirstPause(Enum):
+    """How many milliseconds pass at least between the first two questions for a neighbour."""
+
+    HALF_A_SECOND = 500
+    TEN_MILLISECONDS = 10
+
+
 @dataclass(frozen=True, slots=True)
 class KernelProfile:
     """The behaviours of one kernel."""
@@ -312,6 +347,11 @@ class KernelProfile:
     vrf_key: VrfKey
     multipath_source: MultipathSource
     output_broadcast: OutputBroadcast
+    neigh_create_errno: NeighCreateErrno
+    neigh_first_pause: NeighFirstPause
+    cmsg_kinds: CmsgKinds
+    header_too_short: HeaderTooShort
+    paged_split: PagedSplit
 
 
 LINUX_4_14: Final = KernelProfile(
@@ -353,6 +393,11 @@ LINUX_4_14: Final = KernelProfile(
     vrf_key=VrfKey.REPLACES_DEVICE,
     multipath_source=MultipathSource.IGNORED,
     output_broadcast=OutputBroadcast.BARE,
+    neigh_create_errno=NeighCreateErrno.EINVAL,
+    neigh_first_pause=NeighFirstPause.HALF_A_SECOND,
+    cmsg_kinds=CmsgKinds.FIRST,
+    header_too_short=HeaderTooShort.SENT_AS_IT_IS,
+    paged_split=PagedSplit.MAX_HEADER,
 )
 
 LINUX_6_18: Final = replace(
@@ -394,6 +439,11 @@ LINUX_6_18: Final = replace(
     vrf_key=VrfKey.OWN_KEY,
     multipath_source=MultipathSource.PREFERS_OWN,
     output_broadcast=OutputBroadcast.AS_FOUND,
+    neigh_create_errno=NeighCreateErrno.REAL,
+    neigh_first_pause=NeighFirstPause.TEN_MILLISECONDS,
+    cmsg_kinds=CmsgKinds.ALL,
+    header_too_short=HeaderTooShort.EINVAL,
+    paged_split=PagedSplit.HEADERS_AND_GAP,
 )
 
 PROFILES: Final = {profile.name: profile for profile in (LINUX_4_14, LINUX_6_18)}

@@ -6,10 +6,13 @@ One place for each name; which event moves which counter is said where the event
 from __future__ import annotations
 
 from enum import Enum
+from typing import Final, NamedTuple, TypeAlias
 
 
 class Mib(Enum):
     """SNMP and Linux extension counters that the modelled paths move."""
+
+    __hash__ = object.__hash__  # an Enum's own is a Python function, and every packet looks counters up
 
     IN_RECEIVES = "IpInReceives"
     IN_HDR_ERRORS = "IpInHdrErrors"
@@ -59,10 +62,35 @@ class Mib(Enum):
     ICMP_OUT_TIME_EXCDS = "IcmpOutTimeExcds"
     ICMP_OUT_PARM_PROBS = "IcmpOutParmProbs"
     ICMP_OUT_REDIRECTS = "IcmpOutRedirects"
+    ICMP_OUT_SRC_QUENCHS = "IcmpOutSrcQuenchs"
+    ICMP_OUT_ECHOS = "IcmpOutEchos"
+    ICMP_OUT_ECHO_REPS = "IcmpOutEchoReps"
+    ICMP_OUT_TIMESTAMPS = "IcmpOutTimestamps"
+    ICMP_OUT_TIMESTAMP_REPS = "IcmpOutTimestampReps"
+    ICMP_OUT_ADDR_MASKS = "IcmpOutAddrMasks"
+    ICMP_OUT_ADDR_MASK_REPS = "IcmpOutAddrMaskReps"
+    ICMP_IN_ECHO_REPS = "IcmpInEchoReps"
+    ICMP_IN_DEST_UNREACHS = "IcmpInDestUnreachs"
+    ICMP_IN_SRC_QUENCHS = "IcmpInSrcQuenchs"
+    ICMP_IN_REDIRECTS = "IcmpInRedirects"
+    ICMP_IN_ECHOS = "IcmpInEchos"
+    ICMP_IN_TIME_EXCDS = "IcmpInTimeExcds"
+    ICMP_IN_PARM_PROBS = "IcmpInParmProbs"
+    ICMP_IN_TIMESTAMPS = "IcmpInTimestamps"
+    ICMP_IN_TIMESTAMP_REPS = "IcmpInTimestampReps"
+    ICMP_IN_ADDR_MASKS = "IcmpInAddrMasks"
+    ICMP_IN_ADDR_MASK_REPS = "IcmpInAddrMaskReps"
+    ICMP_MSG_OUT_TYPE0 = "IcmpMsgOutType0"
     ICMP_MSG_OUT_TYPE3 = "IcmpMsgOutType3"
+    ICMP_MSG_OUT_TYPE4 = "IcmpMsgOutType4"
     ICMP_MSG_OUT_TYPE5 = "IcmpMsgOutType5"
+    ICMP_MSG_OUT_TYPE8 = "IcmpMsgOutType8"
     ICMP_MSG_OUT_TYPE11 = "IcmpMsgOutType11"
     ICMP_MSG_OUT_TYPE12 = "IcmpMsgOutType12"
+    ICMP_MSG_OUT_TYPE13 = "IcmpMsgOutType13"
+    ICMP_MSG_OUT_TYPE14 = "IcmpMsgOutType14"
+    ICMP_MSG_OUT_TYPE17 = "IcmpMsgOutType17"
+    ICMP_MSG_OUT_TYPE18 = "IcmpMsgOutType18"
     UDP_NO_PORTS = "UdpNoPorts"
     UDP_IN_ERRORS = "UdpInErrors"
     UDP_IN_CSUM_ERRORS = "UdpInCsumErrors"
@@ -78,3 +106,15 @@ class Mib(Enum):
             if self.value.startswith(group):
                 return self.value.removeprefix(group)
         return self.value
+
+
+class TypeMib(NamedTuple):
+    """The counter of one ICMP type: there is one for each of the 256."""
+
+    value: str
+
+
+ICMP_MSG_IN: Final = tuple(TypeMib(f"IcmpMsgInType{number}") for number in range(256))
+
+Counted: TypeAlias = Mib | TypeMib
+"""Anything that is counted; `value` is its name."""

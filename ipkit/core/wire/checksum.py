@@ -69,6 +69,14 @@ def pseudo_header_sum(source: int, destination: int, protocol: int, length: int)
     return (source >> 16) + (source & 0xFFFF) + (destination >> 16) + (destination & 0xFFFF) + protocol + length
 
 
+def csum_tcpudp_magic(addresses: tuple[int, int], protocol: int, length: int, total: int) -> int:
+    """Return the checksum of a segment from the sum of its bytes; for UDP a 0 is written as 0xFFFF.
+
+    Kernel: csum_tcpudp_magic
+    """
+    return csum_fold(pseudo_header_sum(*addresses, protocol, length) + total)
+
+
 class RawSum:
     """The checksum of a stream of any bytes, taken piece by piece; an odd byte at the very end is padded with zero."""
 

@@ -39,6 +39,7 @@ LINK_TYPES: Final[Mapping[int, str]] = MappingProxyType(
 
 ETH_P_IP: Final = 0x0800
 ETH_P_IPV6: Final = 0x86DD
+ETH_P_8021Q: Final = 0x8100
 NOTHING: Final = 0
 """In place of an EtherType: none that has one, or too short to tell."""
 

@@ -1,0 +1,280 @@
+"""From a datagram with a route to frames on a wire, for our own packets and forwarded ones alike.
+
+Law: sockets are unknown here; what the one behind a packet decides comes along as an Owner. What leaves, what is
+counted, owed, looped back or dropped is collected in an Output and acted upon by nobody here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+from errno import EPERM
+from typing import Final, NamedTuple
+
+from ipkit.core.fragment import ip_fragment, must_fragment
+from ipkit.core.gso import skb_gso_segment, skb_gso_validate_network_len
+from ipkit.core.hooks import HookPoint, HookVerdict, nf_hook
+from ipkit.core.host.config import LinkKind
+from ipkit.core.host.fib import Route, RouteFlag, RouteType
+from ipkit.core.host.kernel import OutputCounting
+from ipkit.core.neighbour import neigh_output
+from ipkit.core.outcome.counters import Mib
+from ipkit.core.outcome.drop_reasons import DropReason
+from ipkit.core.outcome.verdict import Drop, IcmpDue
+from ipkit.core.route import Direction, ip_dst_mtu_maybe_forward
+from ipkit.core.route_mtu import IP_MAX_MTU
+from ipkit.core.skbuff import IpSkbFlag, PacketType, SkBuff
+from ipkit.core.state.netns import NetNamespace
+from ipkit.core.wire.checksum import with_header_checksum
+from ipkit.core.wire.ipv4 import read
+
+
+class SizedBy(Enum):
+    """Which MTU binds a packet."""
+
+    ROUTE = "route"
+    DEVICE = "device"
+
+
+class Owner(NamedTuple):
+    """What the socket behind a packet decides on its way out."""
+
+    sized_by: SizedBy = SizedBy.ROUTE
+    hears_itself: bool = True  # a copy of its multicasts comes back (sk_mc_loop)
+
+
+NO_OWNER: Final = Owner()
+
+
+class OutFrame(NamedTuple):
+    """One frame on a wire."""
+
+    dev: str  # the device of the route
+    nexthop: int
+    header: bytes
+    datagram: bytes
+
+    @property
+    def data(self) -> bytes:
+        """The frame's bytes."""
+        return self.header + self.datagram
+
+
+@dataclass(slots=True)
+class Output:
+    """What became of a datagram on its way out."""
+
+    errno: int = 0
+    frames: list[OutFrame] = field(default_factory=list)
+    mibs: Counter[Mib] = field(default_factory=Counter)
+    icmp: list[IcmpDue] = field(default_factory=list)
+    looped: list[SkBuff] = field(default_factory=list)  # copies that come back in by their device
+    drops: list[Drop] = field(default_factory=list)
+    queued: int = 0  # datagrams that wait for their neighbour
+
+    def dropped(self, func: str, errno: int, reason: DropReason = DropReason.NOT_SPECIFIED) -> int:
+        """Note an end and return the errno it gives."""
+        self.drops.append(Drop(reason, func, errno))
+        return errno
+
+
+def ip_local_out(skb: SkBuff, net: NetNamespace, owner: Owner = NO_OWNER) -> Output:
+    """Send a datagram of this host that has everything but its length and checksum.
+
+    Kernel: net/ipv4/ip_output.c
+    """
+    out = Output()
+    answer = __ip_local_out(skb, net, out)
+    out.errno = _dst_output(skb, net, owner, out) if answer is HookVerdict.ACCEPT else _errno_of(answer, out)
+    return out
+
+
+def __ip_local_out(skb: SkBuff, net: NetNamespace, out: Output) -> HookVerdict:
+    if net.host.kernel.output_counting is OutputCounting.LOCAL_OUT:
+        out.mibs[Mib.OUT_REQUESTS] += 1
+    header_bytes = read(skb.data).header_bytes
+    header = skb.data[:2] + skb.length.to_bytes(2, "big") + skb.data[4:header_bytes]
+    skb.data = with_header_checksum(header) + skb.data[header_bytes:]
+    return _hooked(skb, net, HookPoint.LOCAL_OUT, _route_of(skb).dev)
+
+
+def dst_output(skb: SkBuff, net: NetNamespace, owner: Owner = NO_OWNER) -> Output:
+    """Send a datagram that is complete by the way its route names.
+
+    Kernel: include/net/dst.h
+    """
+    out = Output()
+    out.errno = _dst_output(skb, net, owner, out)
+    return out
+
+
+def _dst_output(skb: SkBuff, net: NetNamespace, owner: Owner, out: Output) -> int:
+    route = _route_of(skb)
+    to_many = route.flags & (RouteFlag.MULTICAST | RouteFlag.BROADCAST)
+    here_too = route.flags & RouteFlag.LOCAL and net.host.links[route.dev].kind is not LinkKind.LOOPBACK
+    send = ip_mc_output if to_many and here_too and route.iif is None else ip_output
+    return send(skb, net, owner, out)
+
+
+def ip_output(skb: SkBuff, net: NetNamespace, owner: Owner, out: Output) -> int:
+    """Take a datagram past POST_ROUTING.
+
+    Kernel: net/ipv4/ip_output.c
+    """
+    _count_request(skb, net, out)
+    return _post_routed(skb, net, owner, out)
+
+
+def ip_mc_output(skb: SkBuff, net: NetNamespace, owner: Owner, out: Output) -> int:
+    """Take a multicast or broadcast past POST_ROUTING; a copy comes back to this host.
+
+    Kernel: net/ipv4/ip_output.c
+    """
+    _count_request(skb, net, out)
+    route = _route_of(skb)
+    if route.flags & RouteFlag.MULTICAST:
+        if owner.hears_itself:
+            _loop_back(skb, net, out)
+        if not read(skb.data).ttl:
+            out.dropped("ip_mc_output", 0)
+            return 0
+    else:
+        _loop_back(skb, net, out)
+    return _post_routed(skb, net, owner, out)
+
+
+def _count_request(skb: SkBuff, net: NetNamespace, out: Output) -> None:
+    skb.dev = _route_of(skb).dev
+    if net.host.kernel.output_counting is OutputCounting.IP_OUTPUT:
+        out.mibs[Mib.OUT_REQUESTS] += 1
+        out.mibs[Mib.OUT_OCTETS] += skb.length
+
+
+def _loop_back(skb: SkBuff, net: NetNamespace, out: Output) -> None:
+    """Let a copy, unfragmented as it is, come back in by its device (ip_mc_finish_output, dev_loopback_xmit)."""
+    if _hooked(skb, net, HookPoint.POST_ROUTING, skb.dev) is HookVerdict.ACCEPT:
+        out.looped.append(SkBuff(skb.linear, skb.dev, PacketType.HOST, skb.tstamp_ns, mark=skb.mark))
+
+
+def _post_routed(skb: SkBuff, net: NetNamespace, owner: Owner, out: Output) -> int:
+    if IpSkbFlag.REROUTED not in skb.cb.flags:
+        answer = _hooked(skb, net, HookPoint.POST_ROUTING, skb.dev)
+        if answer is not HookVerdict.ACCEPT:
+            return _errno_of(answer, out)
+    return ip_finish_output(skb, net, owner, out)
+
+
+def ip_finish_output(skb: SkBuff, net: NetNamespace, owner: Owner, out: Output) -> int:
+    """Decide whether a datagram leaves whole, in segments or in fragments.
+
+    Kernel: net/ipv4/ip_output.c
+    """
+    mtu = ip_skb_dst_mtu(skb, net, owner)
+    if skb.gso_size:
+        return ip_finish_output_gso(skb, net, mtu, out)
+    if must_fragment(skb, mtu, net.host.kernel):
+        return _fragmented(skb, net, mtu, out)
+    return ip_finish_output2(skb, net, out)
+
+
+def ip_skb_dst_mtu(skb: SkBuff, net: NetNamespace, owner: Owner) -> int:
+    """Return the MTU that binds a packet.
+
+    Kernel: include/net/ip.h
+    """
+    route = _route_of(skb)
+    if owner.sized_by is SizedBy.DEVICE:
+        return min(net.host.links[route.dev].mtu, IP_MAX_MTU)
+    direction = Direction.FORWARDED if IpSkbFlag.FORWARDED in skb.cb.flags else Direction.OWN
+    return ip_dst_mtu_maybe_forward(route, net.host, direction, skb.tstamp_ns)
+
+
+def ip_finish_output_gso(skb: SkBuff, net: NetNamespace, mtu: int, out: Output) -> int:
+    """Let a packet that stands for many leave as one where its segments fit, else fragment each of them.
+
+    Kernel: net/ipv4/ip_output.c
+    """
+    if skb_gso_validate_network_len(skb, mtu):
+        return ip_finish_output2(skb, net, out)
+    result = 0
+    for segment in skb_gso_segment(skb):
+        result = _fragmented(segment, net, mtu, out) or result
+    return result
+
+
+def _fragmented(skb: SkBuff, net: NetNamespace, mtu: int, out: Output) -> int:
+    """Hand a datagram to ip_fragment and its fragments to the device."""
+    refused: list[int] = []
+    template = SkBuff(b"", skb.dev, skb.pkt_type, skb.tstamp_ns, skb.route, skb.cb, mark=skb.mark)
+
+    def output(fragment: bytes) -> int:
+        template.data = fragment
+        error = ip_finish_output2(template, net, out)
+        if error:
+            refused.append(error)
+        return error
+
+    result = ip_fragment(skb, mtu, net.host.kernel, output)
+    out.mibs.update(result.mibs)
+    if result.icmp is not None:
+        out.icmp.append(result.icmp)
+    if result.errno and not refused:
+        out.dropped("ip_fragment" if result.icmp is not None else "ip_do_fragment", result.errno)
+    return result.errno
+
+
+def ip_finish_output2(skb: SkBuff, net: NetNamespace, out: Output) -> int:
+    """Find the next hop and put its link header in front.
+
+    Kernel: net/ipv4/ip_output.c
+    """
+    route = _route_of(skb)
+    length = skb.length
+    mibs = out.mibs
+    if route.type is RouteType.MULTICAST:
+        mibs[Mib.OUT_MCAST_PKTS] += 1
+        mibs[Mib.OUT_MCAST_OCTETS] += length
+    elif route.type is RouteType.BROADCAST:
+        mibs[Mib.OUT_BCAST_PKTS] += 1
+        mibs[Mib.OUT_BCAST_OCTETS] += length
+    if net.host.kernel.output_counting is OutputCounting.LOCAL_OUT:
+        mibs[Mib.OUT_TRANSMITS] += 1
+        mibs[Mib.OUT_OCTETS] += length
+    nexthop = route.gateway or int.from_bytes(skb.data[16:20], "big")
+    answer = neigh_output(net, skb, nexthop)
+    if answer.header is not None:
+        out.frames += [OutFrame(route.dev, nexthop, answer.header, data) for data in _on_device(skb, net)]
+        return 0
+    if answer.drop is not None:
+        out.drops.append(answer.drop)
+        return answer.drop.errno
+    if answer.request is not None:
+        out.frames.append(OutFrame(route.dev, nexthop, answer.request, b""))
+    out.queued += 1
+    out.drops += [Drop(DropReason.NEIGH_QUEUEFULL, "__neigh_event_send") for _ in answer.discarded]
+    return 0
+
+
+def _on_device(skb: SkBuff, net: NetNamespace) -> list[bytes]:
+    """Return what a device is given: it segments nothing itself, but the loopback device passes everything on."""
+    if skb.gso_size and net.host.links[skb.dev].kind is not LinkKind.LOOPBACK:
+        return [segment.data for segment in skb_gso_segment(skb)]
+    return [skb.linear]
+
+
+def _hooked(skb: SkBuff, net: NetNamespace, point: HookPoint, oif: str) -> HookVerdict:
+    return nf_hook(net.host, point, skb.linear, skb.cb.iif, oif) if net.host.hooks else HookVerdict.ACCEPT
+
+
+def _errno_of(answer: HookVerdict, out: Output) -> int:
+    """Return what a sender is told of a packet that a hook kept."""
+    if answer is HookVerdict.STOLEN:
+        return 0
+    return out.dropped("nf_hook_slow", EPERM, DropReason.NETFILTER_DROP)
+
+
+def _route_of(skb: SkBuff) -> Route:
+    if skb.route is None:
+        raise ValueError("a datagram without a route was sent")
+    return skb.route

@@ -1,0 +1,32 @@
+"""A network namespace: the configured host and everything about it that changes.
+
+Law: holds, never acts. Stages get it whole, what they call gets the part it uses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ipkit.core.host.config import HostConfig
+from ipkit.core.state.icmp_tokens import IcmpTokens
+from ipkit.core.state.ip_ident import IpIdents
+from ipkit.core.state.neighbour_table import NeighbourTable, neighbour_table_of
+from ipkit.core.state.routing import Routing, routing_of
+
+
+@dataclass(slots=True)
+class NetNamespace:
+    """One host at work (struct net)."""
+
+    host: HostConfig
+    routing: Routing
+    neighbours: NeighbourTable
+    idents: IpIdents
+    icmp_tokens: IcmpTokens
+
+
+def namespace_of(host: HostConfig, seed: int = 0) -> NetNamespace:
+    """Return a host that has done nothing yet."""
+    neighbours = neighbour_table_of(host)
+    routing = routing_of(host, seed, neighbours.state_of)
+    return NetNamespace(host, routing, neighbours, IpIdents(seed), IcmpTokens())
