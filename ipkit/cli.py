@@ -20,6 +20,7 @@ from ipkit.errors import ExitStatus, IpkitError
 COMMANDS: Final = {
     "csum": "Verify, explain or repair checksums.",
     "fragment": "Cut datagrams to an MTU; make test input.",
+    "reassemble": "Put fragments together, by anyone's rules.",
 }
 """Every command and its line in the overview; the module of the same name in ipkit/commands holds the command."""
 

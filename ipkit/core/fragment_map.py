@@ -125,12 +125,9 @@ def map_lines(row: Row, width: int) -> list[str]:
 
 
 def _ruler(starts: Sequence[int], wide: int) -> str:
-    """Return where cells start, as often as there is room for the number."""
-    ruler = ""
-    for cell, start in enumerate(starts):
-        if len(ruler) < cell * wide or not ruler:
-            ruler = f"{ruler:{cell * wide}}|{start}"
-    return ruler
+    """Return where cells start, at every so many cells that the numbers have room."""
+    step = -(-(len(str(starts[-1])) + 2) // wide)
+    return "".join(f"|{start}".ljust(step * wide) for start in starts[::step])
 
 
 def _cell(line: _Line, start: int, end: int) -> str:

@@ -116,6 +116,7 @@ class ReassembleLane:
         self._held_bytes = 0
         self._panels = Panels(options.limits) if options.compares else None
         self._differing = 0
+        self.is_finished = False
         self.drawn: list[Row] = []
         self.not_drawn = 0
         self._out = _Output()
@@ -149,6 +150,7 @@ class ReassembleLane:
     def finish(self) -> LaneResult:
         """Let the clock run on, or say what still waited; what is saved waits on."""
         out, held = self._out, dict[int, Frame]()
+        self.is_finished = True
         if self._options.drains:
             self._expire(AFTER_ALL)
             return LaneResult(out.rows, late=out.released, icmp=out.icmp)

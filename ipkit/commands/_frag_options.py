@@ -1,0 +1,65 @@
+"""What only `ipkit reassemble` takes: the knobs of the fragment queues, and an option whose value may be left out.
+
+Law: declarations only, as in _options.py.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Final
+
+import click
+
+from ipkit.commands._options import Callback, kernel_option, sysctl_option
+from ipkit.core.frag_limits import KNOBS, frag_limits
+
+PICTURE_SUFFIX: Final = ".svg"
+UNDER_THE_ROWS: Final = "rows"
+
+
+class MapCommand(click.Command):
+    """A command whose --map takes a picture's name, and no other word that follows it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Bind the word behind --map to it only where it names a picture."""
+        bound: list[str] = []
+        for word in args:
+            if bound and bound[-1] == "--map":
+                is_picture = word.endswith(PICTURE_SUFFIX)
+                bound[-1] = f"--map={word if is_picture else UNDER_THE_ROWS}"
+                if is_picture:
+                    continue
+            bound.append(word)
+        if bound and bound[-1] == "--map":
+            bound[-1] = f"--map={UNDER_THE_ROWS}"
+        return super().parse_args(ctx, bound)
+
+
+def _knob(leaf: str, metavar: str, meaning: str) -> Callable[[Callback], Callback]:
+    return click.option(f"--{leaf.replace('_', '-')}", leaf, metavar=metavar, help=meaning)
+
+
+def frag_limit_options(function: Callback) -> Callback:
+    """Add the four knobs, --sysctl and --kernel; the command gets `limits` and `kernel`."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **given: Any) -> Any:
+        settings = list(given.pop("sysctls"))
+        for leaf in KNOBS:
+            value = given.pop(leaf)
+            if value is not None:
+                settings.append(f"net.ipv4.{leaf}={value}")
+        return function(*args, limits=frag_limits(settings, given["kernel"]), **given)
+
+    decorated: Callback = wrapper
+    for option in (
+        kernel_option,
+        sysctl_option,
+        _knob("ipfrag_max_dist", "N", "Fragments of one source in between (64; 0: any number)."),
+        _knob("ipfrag_low_thresh", "B", "Memory down to which old queues are thrown out (3145728)."),
+        _knob("ipfrag_high_thresh", "B", "Memory for fragments (4194304)."),
+        _knob("ipfrag_time", "S", "Seconds that a datagram may take (30)."),
+    ):
+        decorated = option(decorated)
+    return decorated
