@@ -1,7 +1,8 @@
 """Where bytes go: a file that appears whole or not at all, a device, a pipe, standard output.
 
 Law: a regular file is written beside its place and renamed into it by commit(); what stood there stands until then.
-Devices and FIFOs cannot be renamed onto and are written directly. Every failure to write is a WriteError that names
+Devices and FIFOs cannot be renamed onto and are written directly, and so is a descriptor that has a name (/dev/fd/3):
+what it leads to was opened by someone else, perhaps to be appended to. Every failure to write is a WriteError that names
 the target, except a reader who left (BrokenPipeError): that is no error of ours.
 """
 
@@ -14,9 +15,12 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO, Final, Self
 
 from ipkit.errors import WriteError, reason_of
+
+DESCRIPTORS: Final = {"/dev/stdout": 1, "/dev/stderr": 2}
+DESCRIPTOR_FOLDERS: Final = ("/dev/fd", "/proc/self/fd")
 
 
 class OutputTarget:
@@ -95,26 +99,34 @@ class OutputTarget:
             if sys.stdout is None:
                 raise OSError(errno.EBADF, "closed")
             return sys.stdout.buffer
-        self._final = Path(self.name).resolve()
-        mode = self._mode_of_existing(self._final)
-        if mode is not None and not stat.S_ISREG(mode):
-            if stat.S_ISDIR(mode):
-                raise IsADirectoryError(None, "is a directory")
-            return self._final.open("wb", buffering=0 if stat.S_ISFIFO(mode) else -1)
-        if mode is not None and not os.access(self._final, os.W_OK):
-            raise PermissionError(None, "permission denied")
-        return self._open_beside(self._final, mode)
+        number = _descriptor_of(self.name)
+        if number is not None:
+            return _opened(os.dup(number))
+        there = self._status()
+        if there is None or stat.S_ISREG(there.st_mode):
+            return self._open_beside(there)
+        if stat.S_ISDIR(there.st_mode):
+            raise IsADirectoryError(None, "is a directory")
+        return _opened(os.open(self.name, os.O_WRONLY | os.O_CLOEXEC))
 
-    def _open_beside(self, final: Path, mode: int | None) -> BinaryIO:
-        descriptor, name = tempfile.mkstemp(prefix=f".{final.name[:200]}.", dir=final.parent)
-        self._temporary = Path(name)
-        os.fchmod(descriptor, stat.S_IMODE(mode) if mode is not None else 0o666 & ~_umask())
+    def _open_beside(self, there: os.stat_result | None) -> BinaryIO:
+        final = Path(os.path.realpath(self.name))
+        if there is not None and not os.access(final, os.W_OK):
+            raise PermissionError(None, "permission denied")
+        descriptor, name = tempfile.mkstemp(prefix=".ipkit-", dir=final.parent)
+        self._final, self._temporary = final, Path(name)
+        if there is None:
+            os.fchmod(descriptor, 0o666 & ~_umask())
+        else:
+            with suppress(OSError):  # giving a file away takes privileges
+                os.fchown(descriptor, there.st_uid, there.st_gid)
+            os.fchmod(descriptor, stat.S_IMODE(there.st_mode))
         return os.fdopen(descriptor, "wb")
 
-    @staticmethod
-    def _mode_of_existing(path: Path) -> int | None:
+    def _status(self) -> os.stat_result | None:
+        """Return what stands at the place; None: nothing, and a link that leads nowhere is nothing yet."""
         try:
-            return path.stat().st_mode
+            return Path(self.name).stat()
         except FileNotFoundError:
             return None
 
@@ -128,6 +140,19 @@ class OutputTarget:
         if isinstance(error, BrokenPipeError):
             return error
         return WriteError(f"{'standard output' if self.name == '-' else self.name}: {reason_of(error)}")
+
+
+def _descriptor_of(name: str) -> int | None:
+    """Return the open descriptor that a name stands for."""
+    folder, _, number = name.rpartition("/")
+    is_open = folder in DESCRIPTOR_FOLDERS and number.isdecimal() and os.path.lexists(name)
+    return int(number) if is_open else DESCRIPTORS.get(name)
+
+
+def _opened(descriptor: int) -> BinaryIO:
+    """Return a stream on a descriptor; what is written into a pipe is there at once."""
+    is_pipe = stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+    return os.fdopen(descriptor, "wb", buffering=0 if is_pipe else -1)
 
 
 def _umask() -> int:

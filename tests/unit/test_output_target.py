@@ -89,3 +89,60 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
 def test_a_folder_is_no_target(tmp_path: Path) -> None:
     with pytest.raises(WriteError, match="is a directory"):
         OutputTarget(str(tmp_path))
+
+
+def test_a_link_in_a_circle_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(WriteError, match="/a: too many levels of symbolic links"):
+        OutputTarget(str(tmp_path / "a"))
+
+
+def test_a_link_that_leads_nowhere_yet(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("real")
+    with OutputTarget(str(tmp_path / "link")) as target:
+        target.commit()
+    assert (tmp_path / "link").is_symlink()
+    assert contents(tmp_path) == {"link": b"", "real": b""}
+
+
+@pytest.mark.parametrize("name", ["é" * 127, "n" * 255], ids=["two bytes a letter", "one byte a letter"])
+def test_the_longest_of_names(name: str, tmp_path: Path) -> None:
+    with OutputTarget(str(tmp_path / name)) as target:
+        target.write(b"new")
+        target.commit()
+    assert contents(tmp_path) == {name: b"new"}
+
+
+@pytest.mark.parametrize("folder", ["/dev/fd", "/proc/self/fd"])
+def test_a_descriptor_by_name_is_written_where_it_stands(folder: str, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"before ")
+    with log.open("ab") as appending, OutputTarget(f"{folder}/{appending.fileno()}") as target:
+        target.write(b"and after")
+        target.commit()
+    assert contents(tmp_path) == {"log": b"before and after"}
+
+
+def test_a_pipe_by_name_is_written_directly() -> None:
+    ours, theirs = os.pipe()
+    with OutputTarget(f"/dev/fd/{theirs}") as target:
+        target.write(b"through")
+        assert os.read(ours, 100) == b"through"
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_a_descriptor_that_is_not_open() -> None:
+    with pytest.raises(WriteError, match="^/dev/fd/999999999999: "):
+        OutputTarget("/dev/fd/999999999999")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_the_owner_of_the_old_file_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+    os.chown(path, 1234, 4321)
+    with OutputTarget(str(path)) as target:
+        target.commit()
+    assert (path.stat().st_uid, path.stat().st_gid) == (1234, 4321)
