@@ -11,7 +11,7 @@ from bench.comparison import compare
 from bench.memory import memory
 from bench.startup import start_up
 
-COMMANDS = ("csum",)
+COMMANDS = ("csum", "fragment")
 
 
 def main() -> None:

@@ -25,7 +25,16 @@ from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.verdict import IcmpDue
 from ipkit.core.rows import frame_keys, header_keys
 from ipkit.core.skbuff import IpControlBlock, IpOptions, IpSkbFlag, PacketType, SkBuff
-from ipkit.core.wire.ipv4 import FLAG_DF, FLAG_MF, HEADER_BYTES, MAX_TOTAL_BYTES, Ipv4Header, build, read
+from ipkit.core.wire.ipv4 import (
+    FLAG_DF,
+    FLAG_MF,
+    HEADER_BYTES,
+    MAX_HEADER_BYTES,
+    MAX_TOTAL_BYTES,
+    Ipv4Header,
+    build,
+    read,
+)
 
 PLAIN_FIRST_BYTE: Final = 0x45
 
@@ -52,6 +61,13 @@ TRUNCATED: Final = "truncated"
 
 SUPER_FRAME: Final = "gso"
 """Reason: longer than a datagram can be; segmentation would have cut it, not ip_fragment."""
+
+
+_CONTROL_BLOCKS: Final = {
+    size: IpControlBlock(options=IpOptions(size - HEADER_BYTES))
+    for size in range(HEADER_BYTES, MAX_HEADER_BYTES + 1, 4)
+}
+"""What the stack has noted on a datagram that it does not change, by the length of the header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,18 +211,20 @@ class FragmentLane:
     def _skb(self, batch: FrameBatch, row: int, datagram: bytes, length: int) -> SkBuff:
         """Return the datagram as it stands before ip_finish_output."""
         options, header = self._options, read(datagram)
-        flags = IpSkbFlag.NONE
+        cb = _CONTROL_BLOCKS[header.header_bytes]
         if options.df is DfRule.CLEAR:
             datagram = build(header._replace(frag_off=header.frag_off & ~FLAG_DF)) + datagram[HEADER_BYTES:]
-        elif options.frag_max_size and header.frag_off & FLAG_DF:
+        if options.frag_max_size:
             # A datagram that was put together has DF only where its largest fragment had it.
-            flags = IpSkbFlag.FRAG_PMTU
+            pmtu = header.frag_off & FLAG_DF and options.df is not DfRule.CLEAR
+            flags = IpSkbFlag.FRAG_PMTU if pmtu else IpSkbFlag.NONE
+            cb = replace(cb, flags=flags, frag_max_size=options.frag_max_size)
         return SkBuff(
             datagram,
             batch.interfaces[batch.interface[row]] or "",
             PacketType.HOST,
             batch.tstamp_ns[row],
-            cb=IpControlBlock(flags, options.frag_max_size, IpOptions(header.header_bytes - HEADER_BYTES)),
+            cb=cb,
             ignore_df=options.df is DfRule.IGNORE,
             on_wire=length if len(datagram) < length else 0,
         )

@@ -14,9 +14,7 @@ from enum import Enum
 from random import Random
 from typing import Final, NamedTuple
 
-from ipkit.core.wire.ipv4 import FLAG_MF, MAX_TOTAL_BYTES, HeaderTemplate, read
-
-LONGEST_HEADER: Final = 60
+from ipkit.core.wire.ipv4 import FLAG_MF, MAX_HEADER_BYTES, MAX_TOTAL_BYTES, HeaderTemplate, read
 
 
 class Order(Enum):
@@ -109,7 +107,7 @@ def _parse_piece(text: str) -> Piece:
     offset, size = int(found["offset"]), int(found["size"]) if found["size"] else None
     if offset % 8 or offset > MAX_TOTAL_BYTES:
         raise ValueError(f"offset {offset} is not a multiple of 8 up to 65528")
-    if size is not None and size > MAX_TOTAL_BYTES - LONGEST_HEADER:
+    if size is not None and size > MAX_TOTAL_BYTES - MAX_HEADER_BYTES:
         raise ValueError(f"a piece of {size} bytes does not fit into a datagram")
     return Piece(offset, size, bool(found["more"]))
 

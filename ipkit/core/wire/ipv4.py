@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from ipkit.core.wire.checksum import csum_fold, csum_partial
 
 HEADER_BYTES: Final = 20
+MAX_HEADER_BYTES: Final = 60
 CHECK_AT: Final = 10
 MAX_TOTAL_BYTES: Final = 65535
 
