@@ -5,21 +5,21 @@ Law: all or nothing. What contradicts itself is refused with the place where it 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from ipkit.core.host.addresses import Ground, entries_of
+from ipkit.core.host.address_entries import add_addresses, made_elsewhere
 from ipkit.core.host.config import HostConfig, Link, Neighbour, Trust
 from ipkit.core.host.fib import DEFAULT_RULES, BulkRoutes, Fib, FibEntry, Rule
 from ipkit.core.host.fib_draft import FibDraft
 from ipkit.core.host.host_words import HostWords, KnobNames, Place, RuleList, Said, reading
-from ipkit.core.host.kernel import KernelProfile, NetworkAddress
+from ipkit.core.host.kernel import KernelProfile
 from ipkit.core.host.links import Taken, check_device, take_links
 from ipkit.core.host.nexthop_words import NexthopWords
-from ipkit.core.host.route_check import NEXTHOP_OBJECT, Surroundings, fib_check_nh, prefsrc_is_local
+from ipkit.core.host.route_check import NEXTHOP_OBJECT, Surroundings, fib_check_nh
 from ipkit.core.host.route_columns import RowError
-from ipkit.core.host.routes import Intake, columns_after_down, fib_sync_down_dev, identity, take_routes
+from ipkit.core.host.routes import Intake, columns_after_down, fib_sync_down_dev, take_routes
 from ipkit.core.host.rules import Judge, has_vrf, take_rules, usual_rules
 from ipkit.core.host.sysctl_tree import Setting, SysctlTree, UnknownKnobError, read_setting
 from ipkit.core.host.words import WordError
@@ -99,16 +99,9 @@ def _tables(
 ) -> tuple[dict[int, tuple[FibEntry, ...]], dict[int, BulkRoutes]]:
     """Return the tables once everything was added; what a dump held of links that are down is gone again."""
     draft, links = around.draft, around.links
-    for entry in _made_by_addresses(around, around.kernel, taken):
-        known = any(placed.entry == entry for placed in draft.at(entry.table, entry.prefix, entry.length))
-        if not known and prefsrc_is_local(entry, around):  # not if it is another link's broadcast address
-            draft.add(entry)
-    elsewhere = replace(around.kernel, network_address=NetworkAddress.BROADCAST)
-    intake = Intake(
-        around,
-        lambda row: said.route_place(row).key,
-        frozenset(identity(entry) for entry in _made_by_addresses(around, elsewhere, taken)),
-    )
+    added = {name: one.added for name, one in taken.items()}
+    add_addresses(around, added)
+    intake = Intake(around, lambda row: said.route_place(row).key, made_elsewhere(around, added))
     try:
         bulk = take_routes(said.routes, intake)
     except RowError as error:
@@ -117,14 +110,6 @@ def _tables(
         _check_nexthops(said.nexthops, around)
     fib_sync_down_dev(draft, links)
     return draft.entries(), {table: columns_after_down(columns, links) for table, columns in bulk.items()}
-
-
-def _made_by_addresses(around: Surroundings, kernel: KernelProfile, taken: Mapping[str, Taken]) -> Iterator[FibEntry]:
-    """Yield what the addresses bring; where a kernel took the routes, its links were up then."""
-    was_up = around.trust is Trust.ACCEPTED
-    for name, link in around.links.items():
-        state = replace(link, up=link.up or was_up)
-        yield from entries_of(state, taken[name].added, Ground(kernel, around.l3mdev_table(name)))
 
 
 def _check_nexthops(said: Sequence[Said[NexthopWords]], around: Surroundings) -> None:

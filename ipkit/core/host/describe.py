@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import groupby
 from typing import Final
 
-from ipkit.core.host.addresses import LOOPBACK, Ground, entries_of
+from ipkit.core.host.address_entries import add_addresses
+from ipkit.core.host.addresses import LOOPBACK
 from ipkit.core.host.config import HostConfig, Link, LinkKind, Listener, Trust
 from ipkit.core.host.fib import FibEntry, Rule
+from ipkit.core.host.fib_draft import FibDraft
 from ipkit.core.host.iproute_text import local_text, neighbour_text, route_line, rule_text
 from ipkit.core.host.links import ALL_HOSTS, WITHOUT_ARP, usual_mtu
 from ipkit.core.host.match import Match, match_text
+from ipkit.core.host.route_check import Surroundings
 from ipkit.core.host.routes import identity
 from ipkit.core.host.rules import usual_rules
 from ipkit.core.wire.ipv4 import PROTO_UDP, address_text
@@ -74,11 +76,7 @@ def _rules(host: HostConfig) -> Iterator[Key]:
 
 def _routes(host: HostConfig) -> Iterator[str]:
     """Yield the routes that the addresses do not bring; where several are equal, all, since their order counts."""
-    made = {
-        identity(entry)
-        for link in host.links.values()
-        for entry in entries_of(replace(link, up=True), link.addresses, _ground(host, link))
-    }
+    made = _made_by_addresses(host)
     for entries in host.fib.tables.values():
         for _, group in groupby(entries, key=_place):
             equals = list(group)
@@ -96,8 +94,11 @@ def _place(entry: FibEntry) -> tuple[int, int, int, int]:
     return entry.prefix, entry.length, entry.tos, entry.priority
 
 
-def _ground(host: HostConfig, link: Link) -> Ground:
-    return Ground(host.kernel, link.vrf_table or (host.links[link.master].vrf_table if link.master else 0))
+def _made_by_addresses(host: HostConfig) -> set[FibEntry]:
+    """Return the entries that a reader of the file will have from the addresses alone."""
+    around = Surroundings(host.kernel, host.links, FibDraft(), trust=host.trust)
+    add_addresses(around, {name: link.addresses for name, link in host.links.items()})
+    return {identity(entry) for entries in around.draft.entries().values() for entry in entries}
 
 
 def _indexes(links: Mapping[str, Link]) -> bool:

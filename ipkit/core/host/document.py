@@ -14,6 +14,7 @@ from ipkit.core.host.match import Match, read_match
 from ipkit.core.host.neigh_words import read_neighbour
 from ipkit.core.host.nexthop_words import read_nexthop
 from ipkit.core.host.route_columns import RouteColumns, RowError
+from ipkit.core.host.route_words import Form
 from ipkit.core.host.rule_words import read_rule
 from ipkit.core.host.section import Section
 from ipkit.core.host.words import ALL_ONES, TABLES, WordError, address, link_address
@@ -61,7 +62,7 @@ def read_document(description: Mapping[str, object], file: str) -> HostWords:
 
 
 def _routes(top: Section) -> tuple[RouteColumns, list[Place]]:
-    columns, lines = RouteColumns(TABLES), top.lines("routes")
+    columns, lines = RouteColumns(TABLES, Form.TYPED), top.lines("routes")
     places = [line.place for line in lines]
     try:
         columns.read_lines(line.value for line in lines)

@@ -57,10 +57,9 @@ def is_ipv6(row: Row) -> bool:
 
 
 def route_words(row: Row) -> tuple[str, str]:
-    """Return destination and the words behind it; a scope that is not printed is the widest."""
+    """Return destination and the words behind it."""
     kind = f"{row['type']} " if "type" in row else ""
-    words = [] if "scope" in row else ["scope global"]
-    last = ""
+    words, last = [], ""
     for key, value in row.items():
         if key == "nexthops":
             last = "".join(f" nexthop {_words(hop, _HOP)}" for hop in _rows(value))

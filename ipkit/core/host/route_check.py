@@ -27,12 +27,11 @@ from ipkit.core.host.fib import (
 from ipkit.core.host.fib_draft import FibDraft
 from ipkit.core.host.kernel import EcnInTos, GatewayFamily, KernelProfile, ZeroNet
 from ipkit.core.host.nexthop_words import NexthopWords
-from ipkit.core.host.route_words import HopWords, RouteWords
+from ipkit.core.host.route_words import LEAST_SCOPE, HopWords, RouteWords
 from ipkit.core.host.words import ALL_ONES, WordError, scope_text
 from ipkit.core.wire.ipv4 import address_text
 
 REJECTING: Final = frozenset({RouteType.BLACKHOLE, RouteType.UNREACHABLE, RouteType.PROHIBIT, RouteType.THROW})
-LEAST_SCOPE: Final = {RouteType.LOCAL: SCOPE_HOST, RouteType.BROADCAST: SCOPE_LINK, RouteType.ANYCAST: SCOPE_LINK}
 ECN_BITS: Final = 0x03
 NEXTHOP_OBJECT: Final = RouteWords(table=TABLE_MAIN, scope=SCOPE_UNIVERSE)
 """As what a nexthop object is judged, whatever the route that uses it."""

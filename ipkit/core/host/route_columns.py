@@ -13,7 +13,7 @@ from typing import Final
 
 from ipkit.core.host.fib import SCOPE_LINK, RouteType
 from ipkit.core.host.iproute_json import is_ipv6, objects, route_words
-from ipkit.core.host.route_words import TYPES, RouteHead, RouteWords, read_head, read_tail
+from ipkit.core.host.route_words import TYPES, Form, RouteHead, RouteWords, read_head, read_tail
 from ipkit.core.host.words import ALL_ONES, MAX_LENGTH, WordError, Words, mask_length, network
 from ipkit.core.wire.ipv4 import address_text
 
@@ -50,14 +50,14 @@ class _OpenRoute:
 class RouteColumns:
     """Routes as they were read, row by row."""
 
-    def __init__(self, tables: Mapping[str, int], *, next_hop_lists: bool = False) -> None:
+    def __init__(self, tables: Mapping[str, int], form: Form) -> None:
         self.prefixes = array("I")
         self.lengths = array("B")
         self.kinds = array("I")  # index into `endings`
         self.rows = array("I")  # where each was read
         self.endings: list[RouteWords] = []
         self._tables = tables
-        self._lists = next_hop_lists
+        self._form = form
         self._by_text: dict[str, int] = {}
         self._by_head: dict[tuple[object, ...], int] = {}
         self._open: _OpenRoute | None = None
@@ -140,7 +140,7 @@ class RouteColumns:
     def _may_go_on(self, words: list[str]) -> bool:
         """Tell whether `nexthop` lines may follow: the line does not say by itself where the route leads."""
         told = words[0] in TYPES and words[0] != "unicast"
-        listed = self._lists and len(words) > 1 and words[1][0].isdigit()
+        listed = self._form is Form.LISTED and len(words) > 1 and words[1][0].isdigit()
         return not (told or listed or {"via", "dev", "nexthop"} & set(words))
 
     def _close(self) -> None:
@@ -172,10 +172,10 @@ class RouteColumns:
         self.rows.append(number)
 
     def _new_ending(self, head: RouteHead, words: Words) -> int:
-        if self._lists and words.peek()[:1].isdigit():
+        if self._form is Form.LISTED and words.peek()[:1].isdigit():
             gateway, *rest = words
             words = Words(["via", gateway, *(["dev", *rest] if rest else ())])
-        self.endings.append(read_tail(head, words, self._tables))
+        self.endings.append(read_tail(head, words, self._tables, self._form))
         return len(self.endings) - 1
 
 

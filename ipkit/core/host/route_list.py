@@ -13,7 +13,7 @@ from typing import Final
 from ipkit.core.host.config import LinkKind, Trust
 from ipkit.core.host.host_words import HostWords, LinkWords, Place, Said
 from ipkit.core.host.route_columns import PROC_HEADER, RouteColumns, RowError
-from ipkit.core.host.route_words import RouteWords
+from ipkit.core.host.route_words import Form, RouteWords
 from ipkit.core.host.words import TABLES, mask
 from ipkit.core.wire.ipv4 import address_text
 
@@ -23,7 +23,7 @@ UNNAMED_LINK: Final = "eth0"
 
 def read_route_list(lines: Iterable[str], file: str) -> HostWords:
     """Return what a list of routes says."""
-    columns, unit = RouteColumns(TABLES, next_hop_lists=True), "line {}"
+    columns, unit = RouteColumns(TABLES, Form.LISTED), "line {}"
     source = iter(lines)
     first = next((line for line in source if line.strip()), "")
     skipped = chain([first], source)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -38,6 +39,10 @@ TYPES: Final = MappingProxyType({kind.name.lower(): kind for kind in RouteType})
 LOCAL_TABLE_TYPES: Final = frozenset({RouteType.LOCAL, RouteType.BROADCAST, RouteType.ANYCAST, RouteType.NAT})
 HOST_SCOPE_TYPES: Final = frozenset({RouteType.LOCAL, RouteType.NAT})
 LINK_SCOPE_TYPES: Final = frozenset({RouteType.BROADCAST, RouteType.MULTICAST, RouteType.ANYCAST})
+
+LEAST_SCOPE: Final = MappingProxyType(
+    {RouteType.LOCAL: SCOPE_HOST, RouteType.BROADCAST: SCOPE_LINK, RouteType.ANYCAST: SCOPE_LINK}
+)
 
 MAX_MTU: Final = 65535 - 15
 MAX_ADVMSS: Final = 65535 - 40
@@ -89,6 +94,14 @@ class RouteWords:
     append: bool = False
 
 
+class Form(Enum):
+    """Who wrote the lines."""
+
+    TYPED = auto()  # somebody, for `ip route add`: a scope that is not named is the usual one
+    PRINTED = auto()  # `ip route`: a scope that is not named is the widest
+    LISTED = auto()  # as PRINTED, or PREFIX NEXTHOP [DEV]
+
+
 class RouteHead(NamedTuple):
     """How a line begins: what comes before the prefix, and the prefix."""
 
@@ -110,7 +123,7 @@ def read_head(words: Words) -> RouteHead:
     raise WordError("no prefix")
 
 
-def read_tail(head: RouteHead, words: Words, tables: Mapping[str, int]) -> RouteWords:
+def read_tail(head: RouteHead, words: Words, tables: Mapping[str, int], form: Form = Form.TYPED) -> RouteWords:
     """Return what the words behind the prefix say."""
     route, own = RouteWords(head.type, append=head.append), HopWords()
     for word in words:
@@ -129,7 +142,8 @@ def read_tail(head: RouteHead, words: Words, tables: Mapping[str, int]) -> Route
     if route.table < 0:
         route.table = usual_table(route.type)
     if route.scope < 0:
-        route.scope = usual_scope(route.type, direct=direct)
+        typed = form is Form.TYPED
+        route.scope = usual_scope(route.type, direct=direct) if typed else LEAST_SCOPE.get(route.type, SCOPE_UNIVERSE)
     return route
 
 

@@ -158,7 +158,7 @@ def _merged(entry: FibEntry, number: int, intake: Intake) -> bool:
 
 def _check_second(entry: FibEntry, other: Placed, intake: Intake, *, append: bool) -> None:
     """Refuse a second route of one prefix, TOS and metric where `ip route add` would."""
-    where = "the addresses" if other.rank == FIRST_OF_ALL else intake.named(other.rank)
+    where = "an address" if other.rank == FIRST_OF_ALL else intake.named(other.rank)
     if identity(other.entry) == identity(entry):
         raise WordError(f"the same route as in {where}")
     if intake.around.trust is Trust.JUDGED and not append:

@@ -18,6 +18,7 @@ from ipkit.core.host.iproute_json import Row, is_ipv6, neigh_words, nexthop_word
 from ipkit.core.host.neigh_words import read_neighbour
 from ipkit.core.host.nexthop_words import NexthopWords, read_nexthop
 from ipkit.core.host.route_columns import RouteColumns, RowError
+from ipkit.core.host.route_words import Form
 from ipkit.core.host.rule_words import read_rule
 from ipkit.core.host.words import MAX_LENGTH, TABLES, WordError, address, link_address, mask, named
 
@@ -116,7 +117,7 @@ def _row_name(text: str, row: int) -> str:
 
 
 def _routes(dump: Dump, tables: Mapping[str, int]) -> RouteColumns:
-    columns, text = RouteColumns(tables), dump.parts[ROUTES]
+    columns, text = RouteColumns(tables, Form.PRINTED), dump.parts[ROUTES]
     try:
         if is_json(text):
             columns.read_json(text)
