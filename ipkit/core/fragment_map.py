@@ -127,7 +127,10 @@ def map_lines(row: Row, width: int) -> list[str]:
 def _ruler(starts: Sequence[int], wide: int) -> str:
     """Return where cells start, at every so many cells that the numbers have room."""
     step = -(-(len(str(starts[-1])) + 2) // wide)
-    return "".join(f"|{start}".ljust(step * wide) for start in starts[::step])
+    ticks = [f"|{start}".ljust(step * wide) for start in starts[::step]]
+    if len(ticks) > 1 and (len(ticks) - 1) * step * wide + len(ticks[-1].rstrip()) > len(starts) * wide:
+        ticks.pop()
+    return "".join(ticks)
 
 
 def _cell(line: _Line, start: int, end: int) -> str:
