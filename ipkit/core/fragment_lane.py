@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from errno import errorcode
 from itertools import accumulate, pairwise
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from ipkit.core.fragment import FragmentResult, FragPath, cut_sizes, ip_fragment, must_fragment
 from ipkit.core.fragment_shaper import Shape, shaped
 from ipkit.core.frames import Frame, FrameBatch
 from ipkit.core.host.kernel import KernelProfile
-from ipkit.core.lanes import LaneResult, ReportRow, RowValue, RowWish
+from ipkit.core.lanes import ErrorSender, LaneResult, ReportRow, RowValue, RowWish
 from ipkit.core.link_receive import NOT_IPV4, ipv4_at
 from ipkit.core.outcome.counters import Mib
 from ipkit.core.outcome.drop_reasons import DropReason
@@ -80,14 +80,6 @@ class FragmentOptions:
     frag_max_size: int = 0  # what is longer counts as reassembled from fragments, the largest of this size
     path: FragPath = FragPath.SLOW
     shape: Shape | None = None
-
-
-class ErrorSender(Protocol):
-    """The host that a datagram's source hears from."""
-
-    def frame_for(self, due: IcmpDue, frame: Frame) -> Frame | None:
-        """Return the error about a frame as it would leave the host; None where none would."""
-        ...
 
 
 class _Judged(NamedTuple):

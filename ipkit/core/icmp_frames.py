@@ -21,6 +21,7 @@ from ipkit.core.skbuff import SkBuff
 from ipkit.core.state.icmp_tokens import IcmpTokens
 from ipkit.core.state.ip_ident import IpIdents
 from ipkit.core.state.routing import Routing, routing_of
+from ipkit.core.wire.icmp import EXC_FRAGTIME, TIME_EXCEEDED
 from ipkit.core.wire.ipv4 import Ipv4Header, read
 from ipkit.core.wire.link import EN10MB, ETH_P_IP, LINUX_SLL, LINUX_SLL2, RAW, ethernet_header
 
@@ -46,7 +47,7 @@ class IcmpFrames:
 
     def frame_for(self, due: IcmpDue, frame: Frame) -> Frame | None:
         """Return the error about a frame as it would leave the host; None where none would."""
-        about = _as_routed(due.about, self._routing)
+        about = _as_routed(due, self._routing)
         if about is None:
             return None
         answer = icmp_send(due._replace(about=about), self._routing, self._tokens, self._idents)
@@ -58,14 +59,17 @@ class IcmpFrames:
         return Frame(frame.file, 0, frame.tstamp_ns, data, len(data), link_type, answer.route.dev)
 
 
-def _as_routed(skb: SkBuff, routing: Routing) -> SkBuff | None:
+def _as_routed(due: IcmpDue, routing: Routing) -> SkBuff | None:
     """Return a packet with device, route and options as the stack would have noted them; None: it is never let in."""
+    skb = due.about
     header = read(skb.data)
     if _is_martian(header, routing):
         return None
     links = routing.host.links
     dev = skb.dev if skb.dev in links else next((name for name in links if name != routing.tables.loopback), "")
-    flags = FLAGS.get(inet_addr_type(routing.tables, header.daddr), RouteFlag.NONE)
+    # What waits for its other fragments is taken to be delivered here.
+    otherwise = RouteFlag.LOCAL if (due.type, due.code) == (TIME_EXCEEDED, EXC_FRAGTIME) else RouteFlag.NONE
+    flags = FLAGS.get(inet_addr_type(routing.tables, header.daddr), otherwise)
     route = skb.route or Route(RouteType.UNICAST, flags, dev, iif=dev)
     cb = replace(skb.cb, options=options_present(skb.data[: header.header_bytes]))
     return replace(skb, dev=dev, route=route, cb=cb)

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from ipkit.core.frames import Changes, Frame, FrameBatch
+from ipkit.core.outcome.verdict import IcmpDue
 
 RowValue = object
 Row = Mapping[str, RowValue]
@@ -59,4 +60,12 @@ class Lane(Protocol):
 
     def has_finding(self) -> bool:
         """Tell whether the command's finding is there (exit status 1)."""
+        ...
+
+
+class ErrorSender(Protocol):
+    """The host that a datagram's source hears from."""
+
+    def frame_for(self, due: IcmpDue, frame: Frame) -> Frame | None:
+        """Return the error about a frame as it would leave the host; None where none would."""
         ...

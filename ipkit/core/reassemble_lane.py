@@ -14,11 +14,10 @@ from typing import Final
 from ipkit.core.compare_policies import Panels
 from ipkit.core.defrag import DefragUser, Fallen, fragment_key, fragment_of, ip_expire, owed_about, take
 from ipkit.core.frag_state import queue_from, restore_store, store_document
-from ipkit.core.fragment_lane import ErrorSender
 from ipkit.core.frames import Frame, FrameBatch
 from ipkit.core.host.kernel import KernelProfile
 from ipkit.core.host.sysctl import NetConf
-from ipkit.core.lanes import LaneResult, ReportRow, Row, RowValue, RowWish
+from ipkit.core.lanes import ErrorSender, LaneResult, ReportRow, Row, RowValue, RowWish
 from ipkit.core.link_receive import NOT_IPV4, ipv4_at
 from ipkit.core.outcome.counters import Mib
 from ipkit.core.outcome.defrag_exits import EVICTED, QUEUED, TIMED_OUT, TOO_FAR, Exit, Fate, FragNote

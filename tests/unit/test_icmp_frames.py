@@ -114,6 +114,14 @@ def test_a_route_already_there_counts() -> None:
     assert frame.data[26:30].hex() == "cb007107"
 
 
+def test_what_waits_for_fragments_is_answered_from_where_it_was_going() -> None:
+    skb = SkBuff(ip(DATA, src="192.0.2.9", dst="203.0.113.7", mf=True), "eth0", PacketType.HOST, 0)
+    frame = Frame("in.pcap", 9, 0, skb.data, len(skb.data), 1, "eth0")
+    error = IcmpFrames(two_armed()).frame_for(IcmpDue(11, 1, 0, skb), frame)
+    assert error is not None
+    assert error.data[26:34].hex() == "cb007107c0000209"
+
+
 def test_options_are_echoed() -> None:
     datagram = ip(DATA, src="192.0.2.9", options=bytes.fromhex("070704 c0000263 00"))
     frame = Frame("in.pcap", 9, 0, datagram, len(datagram), 101, None)
