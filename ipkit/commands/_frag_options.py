@@ -37,7 +37,11 @@ class MapCommand(click.Command):
 
 
 def _knob(leaf: str, metavar: str, meaning: str) -> Callable[[Callback], Callback]:
-    return click.option(f"--{leaf.replace('_', '-')}", leaf, metavar=metavar, help=meaning)
+    return click.option(_option(leaf), leaf, metavar=metavar, help=meaning)
+
+
+def _option(leaf: str) -> str:
+    return f"--{leaf.replace('_', '-')}"
 
 
 def frag_limit_options(function: Callback) -> Callback:
@@ -45,11 +49,11 @@ def frag_limit_options(function: Callback) -> Callback:
 
     @functools.wraps(function)
     def wrapper(*args: Any, **given: Any) -> Any:
-        settings = list(given.pop("sysctls"))
+        settings = [("--sysctl", setting) for setting in given.pop("sysctls")]
         for leaf in KNOBS:
             value = given.pop(leaf)
             if value is not None:
-                settings.append(f"net.ipv4.{leaf}={value}")
+                settings.append((_option(leaf), f"net.ipv4.{leaf}={value}"))
         return function(*args, limits=frag_limits(settings, given["kernel"]), **given)
 
     decorated: Callback = wrapper
