@@ -270,6 +270,8 @@ def _malformed(header: Ipv4Header, on_wire: int) -> DropReason | None:
 
 def _as_appended(skb: SkBuff, mtu: int) -> SkBuff:
     """Return the datagram as the queue that ip_append_data would have built at this MTU."""
+    if len(skb.data) <= mtu:
+        return skb
     header_bytes = read(skb.data).header_bytes
     sizes = cut_sizes(len(skb.data) - header_bytes, mtu - header_bytes)
     ends = [header_bytes + end for end in accumulate(sizes)]

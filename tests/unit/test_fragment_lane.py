@@ -227,6 +227,15 @@ def test_both_paths_write_the_same(size: int, mtu: int) -> None:
     assert fast.rows[0].row["path"] == "fast"
 
 
+@pytest.mark.parametrize("size", [0, 4, 300])
+def test_what_fits_was_built_in_one_piece(size: int) -> None:
+    options = replace(PLAIN, path=FragPath.FAST, frag_max_size=25, kernel=LINUX_6_18)
+    row = row_of(eth(ip(DATA[:size], options=bytes(12))), options)
+    assert (row["result"], row["reason"]) == ("failed", "EMSGSIZE")
+    row = row_of(eth(ip(DATA[:500])), replace(options, frag_max_size=300))
+    assert (row["path"], row.get("reason")) == ("slow", None)
+
+
 def test_the_fast_path_is_refused_to_a_fragment() -> None:
     row = row_of(eth(ip(DATA[:1000], mf=True)), replace(PLAIN, path=FragPath.FAST))
     assert (row["path"], row["reason"]) == ("slow", "is_fragment")

@@ -232,6 +232,16 @@ def test_an_option_without_a_clean_slot_silences() -> None:
     assert silence(packet) is Silence.NO_CLEAN_SLOT
 
 
+@pytest.mark.parametrize(
+    ("listed", "expected"), [("c0000201", "440c0d03c000020100000001"), ("c0000263", "440c0503c000026300000000")]
+)
+def test_a_prescribed_timestamp_is_ours_to_give_or_not(listed: str, expected: str) -> None:
+    packet = about(ip(DATA[:100], src="192.0.2.9", options=bytes.fromhex(f"440c0503 {listed} 00000000")))
+    packet.cb.options.ts_needtime = True
+    packet.tstamp_ns = 1_000_000
+    assert sent(packet)[20:32].hex() == expected
+
+
 def test_timestamps_tell_the_time_of_day() -> None:
     packet = about(ip(DATA[:100], src="192.0.2.9", options=bytes.fromhex("440c0500 0000000000000000")))
     packet.cb.options.ts_needtime = True
