@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final, NoReturn
 
 import click
 
 from ipkit import __version__
-from ipkit.errors import ExitStatus, IpkitError
+from ipkit.errors import ExitStatus, IpkitError, reason_of
 
 COMMANDS: Final = {
     "csum": "Verify, explain or repair checksums.",
@@ -26,6 +27,7 @@ COMMANDS: Final = {
 
 
 COMPLETION: Final = "_IPKIT_COMPLETE"
+STDERR: Final = 2
 
 
 class LazyGroup(click.Group):
@@ -64,18 +66,14 @@ def group() -> None:
 
 def main() -> NoReturn:
     """Run the program and end the process."""
+    _occupy_standard_streams()
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _unwind)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup means it
+            signal.signal(number, _unwind)
     try:
-        status = _run(sys.argv[1:])
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        status = _status()
     except click.exceptions.Exit as end:
         status = end.exit_code
-    except click.ClickException as error:
-        status = complain(error, _one_line_usage(error))
-    except IpkitError as error:
-        status = complain(error, str(error))
     except BrokenPipeError:
         _die_of_closed_pipe()
     except (KeyboardInterrupt, click.Abort):
@@ -85,6 +83,25 @@ def main() -> NoReturn:
         sys.excepthook(*sys.exc_info())
         status = ExitStatus.BUG
     sys.exit(int(status or ExitStatus.FINE))
+
+
+def _status() -> Any:
+    """Run, and turn what the user or the system got wrong into a line and a status."""
+    try:
+        status = _run(sys.argv[1:])
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except click.ClickException as error:
+        return complain(error, _one_line_usage(error))
+    except IpkitError as error:
+        return complain(error, str(error))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # Where files are opened such an error gets a name: this was help on its way to a full disk.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or it would be tried once more in the end
+        return complain(error, f"standard output: {reason_of(error)}")
+    return status
 
 
 def _run(arguments: list[str]) -> Any:
@@ -100,9 +117,8 @@ def complain(error: Exception, line: str) -> ExitStatus:
     context: Any = getattr(error, "ctx", None) or click.get_current_context(silent=True)
     name = context.command_path if context is not None else _command_named_in_arguments()
     text = f"{name}: {' '.join(line.split())}\n"
-    if sys.stderr is not None:
-        sys.stderr.buffer.write(text.encode("utf-8", "surrogateescape"))
-        sys.stderr.flush()
+    with suppress(OSError):  # nobody can be told that nobody can be told
+        os.write(sys.stderr.fileno(), text.encode("utf-8", "surrogateescape"))
     return ExitStatus.USAGE
 
 
@@ -117,6 +133,15 @@ def _command_named_in_arguments() -> str:
     """Return the command an error belongs to once click has left its context."""
     named = next((word for word in sys.argv[1:] if word in COMMANDS), None)
     return f"ipkit {named}" if named else "ipkit"
+
+
+def _occupy_standard_streams() -> None:
+    """Let no file of ours get the number of a stream that is closed: what is said there would end up in the file."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        pass
+    os.close(descriptor)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(STDERR, "w", closefd=False)
 
 
 def _unwind(number: int, _frame: object) -> NoReturn:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from contextlib import suppress
 from typing import Final
 
 BAR_CELLS: Final = 30
@@ -31,15 +33,13 @@ class Progress:
         if not self._on or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + SECONDS_BETWEEN
-        sys.stderr.write(CLEAR_LINE + self._text(position))
-        sys.stderr.flush()
+        _draw(CLEAR_LINE + self._text(position))
         self._drawn = True
 
     def hide(self) -> None:
         """Take the bar away before something else is written."""
         if self._drawn:
-            sys.stderr.write(CLEAR_LINE)
-            sys.stderr.flush()
+            _draw(CLEAR_LINE)
             self._drawn = False
 
     def _text(self, position: int) -> str:
@@ -49,3 +49,8 @@ class Progress:
         share = min(position / self._total, 1.0)
         filled = int(share * BAR_CELLS)
         return f"[{'#' * filled}{'.' * (BAR_CELLS - filled)}] {share:4.0%} {read}"
+
+
+def _draw(text: str) -> None:
+    with suppress(OSError):  # a bar that cannot be seen is no reason to stop
+        os.write(sys.stderr.fileno(), text.encode())

@@ -52,6 +52,10 @@ class ByteSink(Protocol):
         """Let them go out."""
         ...
 
+    def commit(self) -> None:
+        """Let all of it appear, where a place waits for the whole."""
+        ...
+
     def isatty(self) -> bool:
         """Tell whether a person looks at them."""
         ...
@@ -105,10 +109,10 @@ class Report:
         self._out.flush()
 
     def close(self, summary: Mapping[str, object]) -> None:
-        """Write the summary and let everything go out."""
+        """Write the summary; the report is complete and may appear at its place."""
         if self._options.quiet < 2:
             self._write(self._sink.close(summary))
-            self._out.flush()
+        self._out.commit()
 
     def _write(self, text: str) -> None:
         if text:

@@ -40,22 +40,23 @@ def run_captures(
 
     names = input_names(captures.files)
     with (
+        Interrupts() as interrupts,
         opened_report(options, columns, captures.write) as report,
-        _opened_writer(captures.write) as writer,
-        _opened_writer(icmp_to) as icmp,
+        opened_writer(captures.write) as writer,
+        opened_writer(icmp_to) as icmp,
     ):
         lane = make_lane(report.wish)
         stream = CaptureStream(names, captures.count)
         run = _Run(lane, report, writer, icmp)
         try:
-            interrupted = run.read(stream, Progress(stream.total, captures.progress))
+            run.read(stream, interrupts, Progress(stream.total, captures.progress))
         except CaptureError as damage:
             run.finish()
             raise damage from None
         finally:
             stream.close()
         run.finish()
-    if interrupted:
+    if interrupts.happened:
         return ExitStatus.INTERRUPTED
     return ExitStatus.FINDING if lane.has_finding() else ExitStatus.FINE
 
@@ -73,20 +74,20 @@ def input_names(files: tuple[str, ...]) -> tuple[str, ...]:
 @contextmanager
 def opened_report(options: ReportOptions, columns: Sequence[Column], packets_to: str | None) -> Iterator[Report]:
     """Open the report where it belongs: stdout, a file, or stderr where the packets take stdout."""
-    from ipkit.edge.output_target import OutputTarget
+    from ipkit.edge.output_target import STDOUT, OutputTarget, are_one, descriptor_of
 
-    if packets_to == "-" and options.place is None:
-        yield Report(replace(options, quiet=max(1, options.quiet)), columns, sys.stderr.buffer)
-        return
-    if packets_to == options.place == "-":
-        raise click.UsageError("packets and report cannot both go to stdout", click.get_current_context())
-    with OutputTarget(options.place or "-") as target:
+    place = options.place or "-"
+    if packets_to is not None and descriptor_of(packets_to) == STDOUT and options.place is None:
+        place, options = "/dev/stderr", replace(options, quiet=max(1, options.quiet))
+    if packets_to is not None and are_one(packets_to, place):
+        raise click.UsageError(f"packets and report cannot both go to {place}", click.get_current_context())
+    with OutputTarget(place) as target:
         yield Report(options, columns, target)
-        target.commit()
 
 
 @contextmanager
-def _opened_writer(target: str | None) -> Iterator[CaptureWriter | None]:
+def opened_writer(target: str | None) -> Iterator[CaptureWriter | None]:
+    """Open the capture that packets go to; None: they go to none."""
     if target is None:
         yield None
         return
@@ -107,24 +108,22 @@ class _Run:
         self._reader_left: BrokenPipeError | None = None
         self._began = False  # something could be read: there is something to conclude
 
-    def read(self, stream: CaptureStream, progress: Progress) -> bool:
-        """Go through the batches; tell whether an interrupt ended them."""
-        with Interrupts() as interrupts:
-            try:
-                for batch in interrupts.until(stream):
-                    if self._icmp is not None and not self._began:
-                        self._icmp.like(None)  # without an error the capture is empty, not missing
-                    self._began = True
-                    result = self._lane.process(batch)
-                    if self._writer is not None:
-                        self._writer.write_batch(batch, result.changes)
-                    self._write_frames(self._icmp, result.icmp)
-                    progress.hide()
-                    self._say(result)
-                    progress.show(stream.position)
-            finally:
+    def read(self, stream: CaptureStream, interrupts: Interrupts, progress: Progress) -> None:
+        """Go through the batches until they end or an interrupt arrives."""
+        try:
+            for batch in interrupts.until(stream):
+                if self._icmp is not None and not self._began:
+                    self._icmp.like(None)  # without an error the capture is empty, not missing
+                self._began = True
+                result = self._lane.process(batch)
+                if self._writer is not None:
+                    self._writer.write_batch(batch, result.changes)
+                self._write_frames(self._icmp, result.icmp)
                 progress.hide()
-        return interrupts.happened
+                self._say(result)
+                progress.show(stream.position)
+        finally:
+            progress.hide()
 
     def finish(self) -> None:
         """Let go what was held, make the output appear, conclude the report; of nothing, nothing is made."""

@@ -48,6 +48,7 @@ class CaptureStream:
         self._left = limit or NO_LIMIT
         self._read_before = 0
         self._source: ByteSource | None = None
+        self._opening = False  # a FIFO is open once someone has opened its other end
 
     @property
     def position(self) -> int:
@@ -57,13 +58,13 @@ class CaptureStream:
     @property
     def waiting(self) -> bool:
         """Tell whether the stream waits for bytes that may never come: every whole frame has been handed over then."""
-        return self._source is not None and self._source.waiting
+        return self._opening or (self._source is not None and self._source.waiting)
 
     def __iter__(self) -> Iterator[FrameBatch]:
         for name in self._names:
             if not self._left:
                 return
-            self._source = opened = FileSource(name)
+            self._source = opened = self._opened(name)
             try:
                 self._source = unpacked(opened)
                 yield from self._frames(_open_reader(Window(self._source)))
@@ -76,6 +77,13 @@ class CaptureStream:
             self._read_before += self._source.position
             self._source.close()
             self._source = None
+
+    def _opened(self, name: str) -> FileSource:
+        self._opening = True
+        try:
+            return FileSource(name)
+        finally:
+            self._opening = False
 
     def _frames(self, reader: FileReader) -> Iterator[FrameBatch]:
         number = 1

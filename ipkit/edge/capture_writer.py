@@ -48,9 +48,9 @@ class CaptureWriter:
 
     def __init__(self, target: str | PathLike[str], *, link_type: int = EN10MB) -> None:
         self._target = OutputTarget(fspath(target))
-        if self._target.name == "-" and self._target.isatty():
+        if self._target.isatty():
             self._target.abandon()
-            raise WriteError("standard output is a terminal: packets need a file or a pipe")
+            raise WriteError(f"{self._target.called} is a terminal: packets need a file or a pipe")
         self._output = PacketOutput(self._target)
         self._link_type = link_type  # of a capture that nothing else says one for
         self._sink: Sink | None = None

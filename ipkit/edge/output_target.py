@@ -2,8 +2,8 @@
 
 Law: a regular file is written beside its place and renamed into it by commit(); what stood there stands until then.
 Devices and FIFOs cannot be renamed onto and are written directly, and so is a descriptor that has a name (/dev/fd/3):
-what it leads to was opened by someone else, perhaps to be appended to. Every failure to write is a WriteError that names
-the target, except a reader who left (BrokenPipeError): that is no error of ours.
+what it leads to was opened by someone else, perhaps to be appended to. Every failure to write is a WriteError that
+names the target, except a reader who left (BrokenPipeError): that is no error of ours.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from typing import BinaryIO, Final, Self
 
 from ipkit.errors import WriteError, reason_of
 
-DESCRIPTORS: Final = {"/dev/stdout": 1, "/dev/stderr": 2}
+STDOUT: Final = 1
+DESCRIPTORS: Final = {"-": STDOUT, "/dev/stdout": STDOUT, "/dev/stderr": 2}
 DESCRIPTOR_FOLDERS: Final = ("/dev/fd", "/proc/self/fd")
 
 
@@ -41,6 +42,11 @@ class OutputTarget:
 
     def __exit__(self, *_error: object) -> None:
         self.abandon()
+
+    @property
+    def called(self) -> str:
+        """What errors call it."""
+        return "standard output" if self.name == "-" else self.name
 
     def isatty(self) -> bool:
         """Tell whether a person looks at the bytes."""
@@ -99,7 +105,7 @@ class OutputTarget:
             if sys.stdout is None:
                 raise OSError(errno.EBADF, "closed")
             return sys.stdout.buffer
-        number = _descriptor_of(self.name)
+        number = descriptor_of(self.name)
         if number is not None:
             return _opened(os.dup(number))
         there = self._status()
@@ -139,14 +145,22 @@ class OutputTarget:
     def _failure(self, error: OSError) -> Exception:
         if isinstance(error, BrokenPipeError):
             return error
-        return WriteError(f"{'standard output' if self.name == '-' else self.name}: {reason_of(error)}")
+        return WriteError(f"{self.called}: {reason_of(error)}")
 
 
-def _descriptor_of(name: str) -> int | None:
+def descriptor_of(name: str) -> int | None:
     """Return the open descriptor that a name stands for."""
     folder, _, number = name.rpartition("/")
     is_open = folder in DESCRIPTOR_FOLDERS and number.isdecimal() and os.path.lexists(name)
     return int(number) if is_open else DESCRIPTORS.get(name)
+
+
+def are_one(name: str, other: str) -> bool:
+    """Tell whether two names are the same target, which cannot hold what is meant for both."""
+    if descriptor_of(name) is not None:
+        return descriptor_of(name) == descriptor_of(other)
+    there = os.path.realpath(name)
+    return there == os.path.realpath(other) and (not os.path.lexists(there) or Path(there).is_file())
 
 
 def _opened(descriptor: int) -> BinaryIO:

@@ -134,7 +134,7 @@ def test_a_pipe_by_name_is_written_directly() -> None:
 
 
 def test_a_descriptor_that_is_not_open() -> None:
-    with pytest.raises(WriteError, match="^/dev/fd/999999999999: "):
+    with pytest.raises(WriteError, match=r"^/dev/fd/999999999999: "):
         OutputTarget("/dev/fd/999999999999")
 
 
