@@ -13,7 +13,7 @@ from ipkit.core.host.assemble import assemble, with_rules
 from ipkit.core.host.config import HostConfig
 from ipkit.core.host.document import read_document
 from ipkit.core.host.host_words import Place, Said, reading
-from ipkit.core.host.iproute_json import objects, rule_words
+from ipkit.core.host.iproute_json import Row, objects, rule_words
 from ipkit.core.host.kernel import KernelProfile
 from ipkit.core.host.route_list import read_route_list
 from ipkit.core.host.rule_words import read_rule
@@ -58,12 +58,13 @@ def host_from_routes(
 
 def host_with_rules(host: HostConfig, text: str, *, file: str) -> HostConfig:
     """Return a host with the rules of a list, as `ip rule` or `ip -j rule` prints them, besides its own."""
-    with reading(Place(file, "")):
-        lines = [rule_words(row) for row in objects(text)] if is_json(text) else text.splitlines()
     said = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            place = Place(file, f"rule {number}" if is_json(text) else f"line {number}")
-            with reading(place):
+    with reading(Place(file, "")):
+        rows: list[Row | str] = [*objects(text)] if is_json(text) else [*text.splitlines()]
+    for number, row in enumerate(rows, 1):
+        place = Place(file, f"line {number}" if isinstance(row, str) else f"rule {number}")
+        with reading(place):
+            line = row if isinstance(row, str) else rule_words(row)
+            if line.strip():
                 said.append(Said(place, read_rule(line, TABLES)))
     return with_rules(host, said)

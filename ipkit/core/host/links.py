@@ -73,13 +73,13 @@ def _indexes(words: Mapping[str, LinkWords]) -> dict[str, int]:
     return indexes
 
 
-def _below(link: LinkWords, words: Mapping[str, LinkWords]) -> list[str]:
+def _below(link: LinkWords, words: Mapping[str, LinkWords]) -> set[str]:
     """Return what a VLAN link stands on, down to the card."""
-    below: list[str] = []
+    below: set[str] = set()
     while link.lower is not None:
         if link.lower in below or link.lower not in words:
             break
-        below.append(link.lower)
+        below.add(link.lower)
         link = words[link.lower]
     return below
 
