@@ -53,3 +53,7 @@ class CaptureTruncated(CaptureError):
 
 class WriteError(IpkitError):
     """The output could not be written; what stood there before still stands."""
+
+
+class SendError(IpkitError):
+    """A device that frames cannot be put on, or not these frames."""

@@ -73,6 +73,9 @@ The floor plan: each kernel function and the room it lives in.
     ip_mc_output                   output.py
     ip_output                      output.py
     ip_skb_dst_mtu                 output.py
+    ip_build_and_send_pkt          queue_xmit.py
+    ip_queue_xmit                  queue_xmit.py
+    ip_send_unicast_reply          queue_xmit.py
     icmp_out_count                 raw_send.py
     ip_push_pending_frames         raw_send.py
     raw_send_hdrinc                raw_send.py

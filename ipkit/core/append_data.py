@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum, IntFlag
 from errno import EAGAIN, EMSGSIZE, ENOBUFS, EPIPE
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ipkit.core.host.kernel import PagedSplit, SkbHeads
@@ -87,11 +88,11 @@ class QueuedSkb:
     @property
     def length(self) -> int:
         """Bytes in all, headers included (skb->len)."""
-        return len(self.linear) + self.paged
+        return len(self.linear) + self.paged if self.frags else len(self.linear)
 
-    def contents(self) -> bytes:
-        """Return all bytes in order."""
-        return b"".join((self.linear, *(frag.data for frag in self.frags)))
+    def contents(self, begin: int = 0) -> bytes:
+        """Return the bytes in order, from some place in the linear part on."""
+        return b"".join((memoryview(self.linear)[begin:], *(frag.data for frag in self.frags)))
 
     def add_sum(self, data: bytes, at: int) -> None:
         """Add data that lands at an offset of the payload to the sum; at an odd one its bytes change places."""
@@ -158,20 +159,15 @@ class Cork:
     smallest_heads: tuple[int, ...] = (SMALLEST_HEAD_BYTES,)
     paged_split: PagedSplit = PagedSplit.HEADERS_AND_GAP
 
-    @property
-    def mtu(self) -> int:
-        """How long a buffer may become."""
-        return MAX_TOTAL_BYTES if self.gso_size else self.fragsize
+    mtu: int = field(init=False)  # how long a buffer may become
+    fragheaderlen: int = field(init=False)  # IP header with options
+    maxfraglen: int = field(init=False)  # how long a buffer may be that another one follows
 
-    @property
-    def fragheaderlen(self) -> int:
-        """IP header with options."""
-        return HEADER_BYTES + self.optlen
-
-    @property
-    def maxfraglen(self) -> int:
-        """How long a buffer may be that another one follows."""
-        return ((self.mtu - self.fragheaderlen) & ~7) + self.fragheaderlen
+    def __post_init__(self) -> None:
+        """Work out the sizes that every buffer is measured by."""
+        self.mtu = MAX_TOTAL_BYTES if self.gso_size else self.fragsize
+        self.fragheaderlen = HEADER_BYTES + self.optlen
+        self.maxfraglen = ((self.mtu - self.fragheaderlen) & ~7) + self.fragheaderlen
 
     @property
     def maxnonfragsize(self) -> int:
@@ -179,6 +175,7 @@ class Cork:
         return MAX_TOTAL_BYTES if self.ignore_df else self.mtu
 
 
+@lru_cache(maxsize=1 << 10)
 def skb_truesize(wanted: int, smallest_heads: tuple[int, ...]) -> tuple[int, int]:
     """Return what an allocation of so many bytes is charged, and how many bytes it really has."""
     needed = -(-wanted // CACHE_LINE_BYTES) * CACHE_LINE_BYTES + SHARED_INFO_BYTES
@@ -354,6 +351,9 @@ class _Piece:
         copied = self.data[self.offset : self.offset + count]
         into += copied
         if skb.csum_mode is CsumMode.NONE:
-            skb.add_sum(copied, at)
+            if at:
+                skb.add_sum(copied, at)
+            else:
+                skb.csum = csum_partial(copied)
         self.offset += count
         self.length -= count

@@ -7,7 +7,6 @@ dropped; what a caller learns of a packet that waits is that all is well.
 from __future__ import annotations
 
 from dataclasses import replace
-from enum import Enum
 from errno import EINVAL, ENOBUFS
 from typing import Final, NamedTuple
 
@@ -32,13 +31,6 @@ MADE_UP: Final = b"\x02\x00"
 """How every address begins that is assumed and not known."""
 
 
-class Knowledge(Enum):
-    """How a link address came to be known."""
-
-    CONFIGURED = "configured"
-    ASSUMED = "assumed"
-
-
 class NeighbourResult(NamedTuple):
     """What became of a packet at its neighbour: a header to leave with, or none."""
 
@@ -46,7 +38,6 @@ class NeighbourResult(NamedTuple):
     drop: Drop | None = None
     request: bytes | None = None  # an ARP request that goes out first
     discarded: tuple[SkBuff, ...] = ()  # waiting packets that had to make room
-    knowledge: Knowledge = Knowledge.CONFIGURED
 
 
 def link_address(host: HostConfig, link: Link) -> bytes:
@@ -87,11 +78,13 @@ def neigh_output(net: NetNamespace, skb: SkBuff, nexthop: int) -> NeighbourResul
 
     Kernel: include/net/neighbour.h, net/core/neighbour.c
     """
-    dev = skb.dev
+    dev, table = skb.dev, net.neighbours
+    assumed = table.assumed.get((dev, nexthop))
+    if assumed is not None:
+        return NeighbourResult(assumed)
     link = net.host.links[dev]
     if link.kind in (LinkKind.LOOPBACK, LinkKind.POINTOPOINT):
         nexthop = 0  # one entry for all
-    table = net.neighbours
     entry = table.entries.get((dev, nexthop))
     if entry is None:
         made = _neigh_create(net, link, nexthop, skb)
@@ -186,10 +179,10 @@ def _neigh_create(net: NetNamespace, link: Link, nexthop: int, skb: SkBuff) -> N
     kind = skb.route.type if skb.route is not None else RouteType.UNICAST
     state, lladdr = _constructed(link, nexthop, kind)
     if state is Nud.NONE and net.host.neigh_default == "assume":
-        # Not in the table: nothing is known of it, and nothing will be learnt.
-        net.neighbours.assumed.setdefault((link.name, nexthop))
+        # Not among the entries: nothing is known of it, and nothing will be learnt.
         header = ethernet_header_of(net.host, link, MADE_UP + nexthop.to_bytes(4, "big"))
-        return NeighbourResult(header, knowledge=Knowledge.ASSUMED)
+        net.neighbours.assumed[link.name, nexthop] = header
+        return NeighbourResult(header)
     if net.neighbours.collectable >= net.host.net.neigh_gc_thresh3:
         errno = ENOBUFS if net.host.kernel.neigh_create_errno is NeighCreateErrno.REAL else EINVAL
         return NeighbourResult(drop=Drop(DropReason.NEIGH_CREATEFAIL, "ip_finish_output2", errno))

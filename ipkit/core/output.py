@@ -243,8 +243,12 @@ def ip_finish_output2(skb: SkBuff, net: NetNamespace, out: Output) -> int:
         mibs[Mib.OUT_OCTETS] += length
     nexthop = route.gateway or int.from_bytes(skb.data[16:20], "big")
     answer = neigh_output(net, skb, nexthop)
-    if answer.header is not None:
-        out.frames += [OutFrame(route.dev, nexthop, answer.header, data) for data in _on_device(skb, net)]
+    header = answer.header
+    if header is not None and not skb.gso_size:
+        out.frames.append(OutFrame(route.dev, nexthop, header, skb.linear))
+        return 0
+    if header is not None:
+        out.frames += [OutFrame(route.dev, nexthop, header, data) for data in _on_device(skb, net)]
         return 0
     if answer.drop is not None:
         out.drops.append(answer.drop)
@@ -257,10 +261,10 @@ def ip_finish_output2(skb: SkBuff, net: NetNamespace, out: Output) -> int:
 
 
 def _on_device(skb: SkBuff, net: NetNamespace) -> list[bytes]:
-    """Return what a device is given: it segments nothing itself, but the loopback device passes everything on."""
-    if skb.gso_size and net.host.links[skb.dev].kind is not LinkKind.LOOPBACK:
-        return [segment.data for segment in skb_gso_segment(skb)]
-    return [skb.linear]
+    """Return what becomes of many in one: no device but the loopback one takes it as it is."""
+    if net.host.links[skb.dev].kind is LinkKind.LOOPBACK:
+        return [skb.linear]
+    return [segment.data for segment in skb_gso_segment(skb)]
 
 
 def _hooked(skb: SkBuff, net: NetNamespace, point: HookPoint, oif: str) -> HookVerdict:

@@ -5,13 +5,14 @@ Law: the kernel's own defaults, and what connecting finds out.
 
 from __future__ import annotations
 
-from errno import EACCES
+from errno import EACCES, ENETUNREACH
 from random import Random
 
 from ipkit.core.host.config import HostConfig
 from ipkit.core.host.fib import RouteFlag
 from ipkit.core.inet_sock import InetSock, PmtuDisc, SockKind
 from ipkit.core.make_skb import SendResult, ip_route_output_flow
+from ipkit.core.outcome.counters import Mib
 from ipkit.core.route import OutputFlow, Refused
 from ipkit.core.sockopts import setsockopt
 from ipkit.core.state.netns import NetNamespace
@@ -26,8 +27,8 @@ def open_socket(kind: SockKind, protocol: int, host: HostConfig, seed: int = 0) 
     return sock
 
 
-def connect(sock: InetSock, daddr: int, dport: int, net: NetNamespace) -> int:
-    """Fix the destination of a socket, and its source by the route there; return 0 or the errno.
+def connect(sock: InetSock, daddr: int, dport: int, net: NetNamespace) -> SendResult:
+    """Fix the destination of a socket, and its source by the route there.
 
     Kernel: ip4_datagram_connect in net/ipv4/datagram.c
     """
@@ -41,14 +42,16 @@ def connect(sock: InetSock, daddr: int, dport: int, net: NetNamespace) -> int:
         sport=sock.sport,
         dport=dport,
     )
+    result = SendResult(flow=flow)
     route = ip_route_output_flow(flow, net)
     if isinstance(route, Refused):
-        return route.errno
+        result.mibs[Mib.OUT_NO_ROUTES] += route.errno == ENETUNREACH
+        return result.failed(route.errno)
     if route.flags & RouteFlag.BROADCAST and not sock.broadcast:
-        return EACCES
+        return result.failed(EACCES)
     sock.saddr = sock.saddr or route.prefsrc
     sock.daddr, sock.dport = daddr or route.prefsrc, dport
-    return 0
+    return result
 
 
 def set_option(sock: InetSock, name: str, value: bytes, net: NetNamespace) -> SendResult:

@@ -1,7 +1,7 @@
 """scapy's raw capture classes, without what loading and using them brings along.
 
 Law: this is the only room that loads scapy, and it does so when it is called, not when it is imported. Nothing is
-read from or written to the home directory, and no route, interface or socket is touched.
+read from or written to the home directory, and no route, interface or socket is touched but the one asked for.
 """
 
 from __future__ import annotations
@@ -80,6 +80,13 @@ def _block_writer(byte_order: str, stream: BytesIO) -> Any:
     return writer
 
 
+def link_layer_socket(dev: str) -> Any:
+    """Let scapy open a socket that puts whole frames on a device; it receives none."""
+    with _home_kept_out():
+        linux = import_module("scapy.arch.linux")
+        return linux.L2Socket(iface=dev, type=0, promisc=False, nofilter=1)
+
+
 @cache
 def _scapy_utils() -> ModuleType:
     with _side_effects_kept_out():
@@ -93,16 +100,25 @@ def _scapy_utils() -> ModuleType:
 @contextmanager
 def _side_effects_kept_out() -> Iterator[None]:
     """Stand in for scapy.data, which parses megabytes of names and caches them in the home directory."""
-    folders = {name: os.environ.get(name) for name in HOME_FOLDERS}
-    os.environ.update(dict.fromkeys(HOME_FOLDERS, NOWHERE))
     stand_in = ModuleType("scapy.data")
     vars(stand_in).update(STAND_IN)
     in_place = sys.modules.setdefault("scapy.data", stand_in)
     try:
-        yield
+        with _home_kept_out():
+            yield
     finally:
         if in_place is stand_in and sys.modules.get("scapy.data") is stand_in:
             del sys.modules["scapy.data"]
+
+
+@contextmanager
+def _home_kept_out() -> Iterator[None]:
+    """Let nothing be read from or written to the home directory."""
+    folders = {name: os.environ.get(name) for name in HOME_FOLDERS}
+    os.environ.update(dict.fromkeys(HOME_FOLDERS, NOWHERE))
+    try:
+        yield
+    finally:
         for name, value in folders.items():
             del os.environ[name]
             if value is not None:

@@ -57,7 +57,7 @@ def played(name: str, send: Send) -> Observed:
     for _, option, value in send.sockopts:
         set_option(sock, option, value_bytes(value), net)
     if send.connect:
-        assert connect(sock, *endpoint(send.connect), net) == 0
+        assert connect(sock, *endpoint(send.connect), net).errno == 0
     seen = Observed()
     for call in send.calls:
         seen.calls.append(called(sock, call, net, seen))

@@ -291,6 +291,13 @@ class HeaderTooShort(Enum):
     EINVAL = "EINVAL"
 
 
+class AnswerIdent(Enum):
+    """Which answers of a socket that is not connected yet say DF and bear no identification."""
+
+    BY_SOCKET = "those of a socket that says DF"
+    BY_SIZE = "those, and all of 68 bytes or less"
+
+
 class CmsgKinds(Enum):
     """Which control messages a sender may use."""
 
@@ -303,6 +310,13 @@ class NeighFirstPause(Enum):
 
     HALF_A_SECOND = 500
     TEN_MILLISECONDS = 10
+
+
+class TimestampReplyCount(Enum):
+    """As what a timestamp reply is counted."""
+
+    ITSELF = "OutTimestampReps"
+    ECHO_REPLY = "OutEchoReps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +364,8 @@ class KernelProfile:
     neigh_create_errno: NeighCreateErrno
     neigh_first_pause: NeighFirstPause
     cmsg_kinds: CmsgKinds
+    timestamp_reply_count: TimestampReplyCount
+    answer_ident: AnswerIdent
     header_too_short: HeaderTooShort
     paged_split: PagedSplit
 
@@ -396,6 +412,8 @@ LINUX_4_14: Final = KernelProfile(
     neigh_create_errno=NeighCreateErrno.EINVAL,
     neigh_first_pause=NeighFirstPause.HALF_A_SECOND,
     cmsg_kinds=CmsgKinds.FIRST,
+    timestamp_reply_count=TimestampReplyCount.ITSELF,
+    answer_ident=AnswerIdent.BY_SOCKET,
     header_too_short=HeaderTooShort.SENT_AS_IT_IS,
     paged_split=PagedSplit.MAX_HEADER,
 )
@@ -442,6 +460,8 @@ LINUX_6_18: Final = replace(
     neigh_create_errno=NeighCreateErrno.REAL,
     neigh_first_pause=NeighFirstPause.TEN_MILLISECONDS,
     cmsg_kinds=CmsgKinds.ALL,
+    timestamp_reply_count=TimestampReplyCount.ECHO_REPLY,
+    answer_ident=AnswerIdent.BY_SIZE,
     header_too_short=HeaderTooShort.EINVAL,
     paged_split=PagedSplit.HEADERS_AND_GAP,
 )

@@ -57,8 +57,8 @@ class NeighbourTable:
     """All entries, by device and address."""
 
     entries: dict[tuple[str, int], NeighbourEntry] = field(default_factory=dict)
-    assumed: dict[tuple[str, int], None] = field(default_factory=dict)
-    """Whom packets were sent to although nothing is known of them, in order."""
+    assumed: dict[tuple[str, int], bytes] = field(default_factory=dict)
+    """The link headers for those of whom nothing is known but who are taken to be there, in order."""
     collectable: int = 0  # entries that nobody configured
 
     def add(self, entry: NeighbourEntry) -> None:
