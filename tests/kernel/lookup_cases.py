@@ -57,10 +57,15 @@ class _World:
         if self.often(0.2):
             links["lo"] = {"addr": [f"{self._own('10.255.0.1')}/32"]}
         self.hops = self._nexthops() if self.often(0.25) else []
-        routes = [self._route() for _ in range(rng.randint(0, 24))]
-        rules = [self._rule() for _ in range(rng.randint(1, 7))] if self.often(0.5) else []
-        neigh = [self._neighbour() for _ in range(rng.randint(1, 4))] if self.often(0.3) else []
-        self.host: dict[str, Any] = {"routes": routes, "rules": rules, "nexthops": self.hops, "neigh": neigh}
+        routes = sorted((self._route() for _ in range(rng.randint(0, 24))), key=_breadth)
+        rules = [self._rule(700 + at) for at in range(rng.randint(1, 7))] if self.often(0.5) else []
+        neigh = dict(self._neighbour() for _ in range(rng.randint(1, 4))) if self.often(0.3) else {}
+        self.host: dict[str, Any] = {
+            "routes": routes,
+            "rules": rules,
+            "nexthops": self.hops,
+            "neigh": [*neigh.values()],
+        }
         self.host = {key: lines for key, lines in self.host.items() if lines}
         self.host |= {"sysctl": self._sysctls(), "link": links}
 
@@ -145,18 +150,20 @@ class _World:
             objects.append(f"id {len(objects) + 1} group {group}")
         return objects
 
-    def _neighbour(self) -> str:
+    def _neighbour(self) -> tuple[tuple[str, str], str]:
+        """Return a neighbour, and what makes it the only one of its kind."""
         dev = self.rng.choice(self.devs)
         nets = self.subnets[dev] or [IPv4Network("192.0.2.0/24")]
         state = "nud failed" if self.often(0.3) else "lladdr 02:00:00:00:09:01"
-        return f"{self._inside(self.rng.choice(nets))} {state} dev {dev}"
+        address = str(self._inside(self.rng.choice(nets)))
+        return (address, dev), f"{address} {state} dev {dev}"
 
     def _route(self) -> str:
         prefix = self._prefix()
         self.places.append(prefix)
         kind = self.rng.choices(
             ("unicast", "blackhole", "unreachable", "prohibit", "throw", "local", "broadcast", "multicast"),
-            (80, 4, 5, 4, 5, 3, 2, 1),
+            (80, 4, 5, 4, 5, *((0, 0, 0) if self.hops else (3, 2, 1))),
         )[0]
         if kind in ("blackhole", "unreachable", "prohibit", "throw"):
             words = [kind, prefix]
@@ -214,7 +221,7 @@ class _World:
 
     # Rules
 
-    def _rule(self) -> str:
+    def _rule(self, own_pref: int) -> str:
         selectors = [
             (0.35, f"from {self._selected_prefix()}"), (0.25, f"to {self._selected_prefix()}"),
             (0.15, f"iif {self.rng.choice(('lo', *self.devs, 'nosuch0'))}"), (0.1, f"oif {self.rng.choice(self.devs)}"),
@@ -237,6 +244,8 @@ class _World:
             ),
             (70, 8, 6, 2, 3, 4, 3),
         )[0]  # fmt: skip
+        if "suppress" in action:  # two of one pref and table that differ in this alone are hard to tell apart
+            return " ".join([*words, action, f"pref {own_pref}"])
         pref = f"pref {self.rng.choice((10, 100, 100, 200, 300, 500, 600, 32766, 40000))}" if self.often(0.75) else ""
         return " ".join(filter(None, [*words, action, pref]))
 
@@ -312,3 +321,11 @@ class _World:
     def _source_on_a_link(self) -> str:
         nets = [net for nets in self.subnets.values() for net in nets if net.prefixlen < 31]
         return str(self._inside(self.rng.choice(nets))) if nets else "192.0.2.77"
+
+
+def _breadth(route: str) -> int:
+    """Return the scope of a route, narrow ones first: in a host file that is the order whatever the lines' own is."""
+    words = route.split()
+    if words[0] == "local" or "scope host" in route:
+        return -2
+    return -1 if words[0] in ("broadcast", "multicast") or not {"via", "nexthop", "nhid", "scope"} & set(words) else 0

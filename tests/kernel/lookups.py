@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 Answer: TypeAlias = dict[str, Any] | str
-"""What `ip -j -d route get` printed, or the name of an errno, or the tool's own complaint."""
+"""What `ip route get` printed (a line, or in JSON an object), or the name of an errno, or the tool's own complaint."""
 
 ERRNO_NAMES: Final = {os.strerror(number): name for number, name in errno.errorcode.items()}
 FAILED_LINE: Final = re.compile(r"^Command failed -:(\d+)$")
@@ -42,38 +42,52 @@ class Lookup(NamedTuple):
         return " ".join(["fibmatch", *words] if self.fibmatch else words)
 
 
+FORGET: Final = "route flush cache\n"
+"""Lets every learnt or cached route go. Routes with the same next hop share a cache, and an answer found there may be
+of another type: without this, an answer depends on what was asked before."""
+
+
 def ask(lookups: Sequence[Lookup]) -> list[Answer]:
-    """Return the answers of the namespace this thread is in, one for each lookup."""
-    answers: list[Answer] = []
+    """Return the answers of the namespace this thread is in as `ip -j -d route get` gives them, one for each lookup."""
+    return [line if error else json.loads(line)[0] for line, error in _ask_all(lookups, ("-j", "-d"), "")]
+
+
+def ask_anew(lookups: Sequence[Lookup]) -> list[str]:
+    """Return the lines of `ip -oneline route get`, each as if it were the first that was ever asked."""
+    return [line for line, _ in _ask_all(lookups, ("-o",), FORGET)]
+
+
+def _ask_all(lookups: Sequence[Lookup], options: Sequence[str], before_each: str) -> list[tuple[str, bool]]:
+    answers: list[tuple[str, bool]] = []
     while len(answers) < len(lookups):
-        answers += _ask_some(lookups[len(answers) :])
+        answers += _ask_some(lookups[len(answers) :], options, before_each)
     return answers
 
 
-def _ask_some(lookups: Sequence[Lookup]) -> list[Answer]:
-    """Return the answers up to the first lookup that makes the tool give up altogether."""
-    text = "".join(f"route get {lookup.words()}\n" for lookup in lookups)
-    done = subprocess.run(
-        ["ip", "-j", "-d", "-force", "-batch", "-"], input=text, capture_output=True, text=True, check=False
-    )
+def _ask_some(lookups: Sequence[Lookup], options: Sequence[str], before_each: str) -> list[tuple[str, bool]]:
+    """Return the answers up to the first lookup that makes the tool give up altogether, and which are errors."""
+    text = "".join(f"{before_each}route get {lookup.words()}\n" for lookup in lookups)
+    tool = ["ip", *options, "-force", "-batch", "-"]
+    done = subprocess.run(tool, input=text, capture_output=True, text=True, check=False)
     failed: dict[int, str] = {}
     complaint = ""
     for line in done.stderr.splitlines():
         if match := FAILED_LINE.match(line):
-            failed[int(match[1]) - 1] = complaint
+            failed[(int(match[1]) - 1) // (2 if before_each else 1)] = complaint
         else:
-            complaint = _errno_name(line)
-    found = iter([json.loads(line)[0] for line in done.stdout.splitlines() if line.startswith("[{")])
-    answers: list[Answer] = []
+            complaint = errno_name(line)
+    found = iter([line for line in done.stdout.splitlines() if line not in ("", "[ ]")])
+    answers: list[tuple[str, bool]] = []
     for number in range(len(lookups)):
         if number in failed:
-            answers.append(failed[number])
-        elif (answer := next(found, None)) is not None:
-            answers.append(answer)
+            answers.append((failed[number], True))
+        elif (printed := next(found, None)) is not None:
+            answers.append((printed, False))
         else:
-            return [*answers, complaint or "no answer"]
+            return [*answers, (complaint or "no answer", True)]
     return answers
 
 
-def _errno_name(complaint: str) -> str:
+def errno_name(complaint: str) -> str:
+    """Return the name of the errno that a complaint of the tool's puts into words, or the complaint."""
     return ERRNO_NAMES.get(complaint.removeprefix("RTNETLINK answers: "), complaint)

@@ -183,6 +183,12 @@ class Namespace:
         with self.entered():
             return subprocess.run(["ip", *words], capture_output=True, text=True, check=True).stdout
 
+    def refuses(self, command: str) -> str:
+        """Try one more command of `ip`; return why it is refused, or nothing where it was done."""
+        with self.entered():
+            done = subprocess.run(["ip", *command.split()], capture_output=True, text=True, check=False)
+        return done.stderr.strip() if done.returncode else ""
+
     def sysctl(self, name: str, value: str) -> None:
         """Write one knob, by its dotted name; a device name may itself hold dots."""
         path = name.replace(".", "/")
@@ -195,6 +201,11 @@ class Namespace:
         """Return the answer to each lookup, all asked in one go."""
         with self.entered():
             return lookups.ask(questions)
+
+    def route_get_lines(self, *questions: Lookup) -> list[str]:
+        """Return the lines that `ip route get` prints, each as if it were the first that was ever asked."""
+        with self.entered():
+            return lookups.ask_anew(questions)
 
     def counters(self) -> dict[str, int]:
         """Return every counter under its nstat name."""

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from random import Random
+from typing import Any, Final
 
 import pytest
 
 from ipkit.core.fragment import ip_fragment, must_fragment
+from ipkit.core.host.fib import Route, RouteFlag, RouteType
 from ipkit.core.host.kernel import LINUX_6_18
+from ipkit.core.icmp_send import IcmpSent, icmp_send
+from ipkit.core.ip_options import options_present
 from ipkit.core.outcome.counters import Mib
+from ipkit.core.outcome.verdict import IcmpDue
 from ipkit.core.skbuff import IpControlBlock, IpOptions, PacketType, SkBuff
+from ipkit.core.state.icmp_tokens import IcmpTokens
+from ipkit.core.state.ip_ident import IpIdents
+from ipkit.core.state.routing import Routing
+from ipkit.core.wire.icmp import DEST_UNREACH, FRAG_NEEDED
+from tests.kernel import model
 from tests.kernel.counters import moved
-from tests.kernel.namespace import Namespace
+from tests.kernel.namespace import UNLIMITED_ICMP, Namespace
+from tests.kernel.normalise import IdLabels, normalise_datagram
 from tests.support.packets import eth, ip
 
 pytestmark = pytest.mark.kernel
@@ -32,7 +43,7 @@ OPTIONS = (
     b"\x1e\x28" + bytes(38),
     b"\x9e\x28" + bytes(38),
 )  # fmt: skip
-HOST = {
+HOST: Final[dict[str, Any]] = {
     "sysctl": {"net.ipv4.ip_forward": 1, "net.ipv4.conf.all.accept_source_route": 1},
     "routes": [f"198.18.{number}.0/24 dev out{number}" for number in range(len(MTUS))],
     "neigh": [f"198.18.{number}.1 lladdr 02:00:00:00:05:01 dev out{number}" for number in range(len(MTUS))],
@@ -46,8 +57,8 @@ HOST = {
 }
 
 
-def datagrams(seed: int, count: int) -> Iterator[tuple[int, bytes]]:
-    """Yield numbers of ways out, and datagrams with DF off; a tenth does not fit the offset field."""
+def datagrams(seed: int, count: int, *, df: bool = False) -> Iterator[tuple[int, bytes]]:
+    """Yield numbers of ways out, and datagrams for them."""
     rng = Random(seed)
     for _ in range(count):
         number = rng.randrange(len(MTUS))
@@ -67,6 +78,7 @@ def datagrams(seed: int, count: int) -> Iterator[tuple[int, bytes]]:
                 ttl=rng.choice((2, 3, 64, 255)),
                 tos=rng.randrange(256),
                 ident=rng.randrange(65536),
+                df=df,
                 mf=is_fragment and rng.random() < 0.6,
                 reserved=rng.random() < 0.1,
                 offset=rng.choice((8, 1480, 8 * rng.randrange(8192), 65528)) if is_fragment else 0,
@@ -109,3 +121,29 @@ def test_fragments_are_the_kernels(seed: int) -> None:
             assert out == [(f"out{number}", fragment) for fragment in fragments], told
             frag_mibs = (Mib.FRAG_OKS, Mib.FRAG_FAILS, Mib.FRAG_CREATES)
             assert {mib.value: counted[mib.value] for mib in frag_mibs if mib.value in counted} == counters, told
+
+
+def owed(number: int, datagram: bytes, routing: Routing) -> list[bytes]:
+    """Return the error that the model sends about a datagram that does not fit."""
+    route = Route(RouteType.UNICAST, RouteFlag.NONE, f"out{number}", iif="eth0")
+    header = datagram[: (datagram[0] & 15) * 4]
+    cb = IpControlBlock(options=options_present(header))
+    about = SkBuff(datagram, "eth0", PacketType.HOST, 0, route=route, cb=cb)
+    due = IcmpDue(DEST_UNREACH, FRAG_NEEDED, MTUS[number], about)
+    sent = icmp_send(due, routing, IcmpTokens(), IpIdents(0))
+    return [sent.datagram] if isinstance(sent, IcmpSent) else []
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_frag_needed_is_the_kernels(seed: int) -> None:
+    """What is sent about DF datagrams that are too long: which of them, how much is quoted, which options come back."""
+    host = {**HOST, "sysctl": {**HOST["sysctl"], **{name: int(value) for name, value in UNLIMITED_ICMP.items()}}}
+    routing = model.routing(host)
+    with Namespace(host) as namespace:
+        for number, datagram in datagrams(seed, 300, df=True):
+            if len(datagram) <= MTUS[number]:
+                continue
+            namespace.inject("eth0", eth(datagram, dst="02:00:00:00:01:01"))
+            out = [(frame.dev, normalise_datagram(frame.data[14:], IdLabels())) for frame in namespace.collect()]
+            errors = [("eth0", normalise_datagram(error, IdLabels())) for error in owed(number, datagram, routing)]
+            assert out == errors, f"mtu {MTUS[number]}, datagram {datagram.hex()}"
