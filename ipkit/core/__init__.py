@@ -14,12 +14,18 @@ The floor plan: each kernel function and the room it lives in.
     ip_frag_too_far                defrag.py
     ip_frag_queue                  defrag_queue.py
     ip_frag_reasm                  defrag_queue.py
+    igmp_rcv                       deliver.py
+    ip_local_deliver               deliver.py
+    ip_local_deliver_finish        deliver.py
     ip_fib_check_default           dst_ops.py
     ip_rt_update_pmtu              dst_ops.py
     ipv4_link_failure              dst_ops.py
     ipv4_negative_advice           dst_ops.py
     ipv4_redirect                  dst_ops.py
     ipv4_update_pmtu               dst_ops.py
+    ip_exceeds_mtu                 forward.py
+    ip_forward                     forward.py
+    ip_forward_finish              forward.py
     ip_copy_metadata               fragment.py
     ip_do_fragment                 fragment.py
     ip_fragment                    fragment.py
@@ -47,10 +53,18 @@ The floor plan: each kernel function and the room it lives in.
     fib_sync_down_dev              host/routes.py
     jhash_2words                   host/siphash.py
     siphash                        host/siphash.py
+    icmp_echo                      icmp_receive.py
+    icmp_rcv                       icmp_receive.py
+    icmp_timestamp                 icmp_receive.py
+    icmp_unreach                   icmp_receive.py
+    ping_rcv                       icmp_receive.py
     icmp_send                      icmp_send.py
     ip_options_build               ip_options.py
     ip_options_echo                ip_options.py
     ip_options_fragment            ip_options.py
+    eth_type_trans                 link_receive.py
+    vlan_do_receive                link_receive.py
+    raw_local_deliver              listeners.py
     __ip_make_skb                  make_skb.py
     ip_dont_fragment               make_skb.py
     ip_finish_skb                  make_skb.py
@@ -80,6 +94,10 @@ The floor plan: each kernel function and the room it lives in.
     ip_push_pending_frames         raw_send.py
     raw_send_hdrinc                raw_send.py
     raw_sendmsg                    raw_send.py
+    ip_error                       receive.py
+    ip_rcv                         receive.py
+    ip_rcv_finish                  receive.py
+    ip_rcv_options                 receive.py
     rt_set_nexthop                 route_entry.py
     fib4_rules_early_flow_dissect  route_flow.py
     ip_check_mc_rcu                route_input.py
@@ -105,6 +123,10 @@ The floor plan: each kernel function and the room it lives in.
     connect                        sender.py
     set_option                     sender.py
     setsockopt                     sockopts.py
+    tcp_v4_rcv                     tcp_receive.py
+    tcp_v4_send_reset              tcp_receive.py
+    udp_rcv                        udp_receive.py
+    udplite_rcv                    udp_receive.py
     udp_flush_pending_frames       udp_send.py
     udp_push_pending_frames        udp_send.py
     udp_send_skb                   udp_send.py

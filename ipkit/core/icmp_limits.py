@@ -50,8 +50,8 @@ class IcmpLimits:
         """Ask the destination's bucket, once its route is known (icmpv4_xrlim_allow)."""
         if not self._applies:
             return True
-        if not self._is_loopback(dev):
-            cost = self._routing.host.net.icmp_ratelimit * HZ // 1000
+        cost = self._routing.host.net.icmp_ratelimit * HZ // 1000
+        if cost and not self._is_loopback(dev):
             peer = (destination, self._routing.tables.vrfs.get(dev, ""))
             if not self._tokens.peer_allow(peer, self._due.about.tstamp_ns, cost, SAVED_MESSAGES * cost):
                 return False

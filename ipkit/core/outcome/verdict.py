@@ -1,4 +1,4 @@
-"""What a stage can say: a closed set of ends, and what was learnt on the way.
+"""What a stage can say: a closed set of ends, and what follows from it.
 
 A stage returns, it never acts: it does not count, trace or send. run() in journey.py does.
 """
@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeAlias
 
-from ipkit.core.outcome.counters import Mib
+from ipkit.core.outcome.counters import Counted
 from ipkit.core.outcome.drop_reasons import DropReason
-from ipkit.core.outcome.facts import Fact
 from ipkit.core.skbuff import SkBuff
 
 
@@ -17,7 +16,7 @@ class Next(NamedTuple):
     """The packet, or what it became, goes on to another stage."""
 
     stage: str
-    skbs: tuple[SkBuff, ...]
+    skb: SkBuff
 
 
 class Drop(NamedTuple):
@@ -32,21 +31,30 @@ class Delivered(NamedTuple):
     """A local socket or the stack itself took it."""
 
     to: str
+    func: str = ""
 
 
 class Queued(NamedTuple):
     """The packet waits for something: other fragments, a neighbour."""
 
     why: str
+    func: str = ""
+
+
+class Stolen(NamedTuple):
+    """A hook kept the packet."""
+
+    func: str
 
 
 class Transmitted(NamedTuple):
-    """The packet left by a device."""
+    """The packet left by a device, in so many frames."""
 
-    skb: SkBuff
+    dev: str
+    frames: int
 
 
-Outcome: TypeAlias = Next | Drop | Delivered | Queued | Transmitted
+Outcome: TypeAlias = Next | Drop | Delivered | Queued | Stolen | Transmitted
 
 
 class IcmpDue(NamedTuple):
@@ -59,9 +67,10 @@ class IcmpDue(NamedTuple):
 
 
 class StageResult(NamedTuple):
-    """The outcome of one stage and the evidence for it."""
+    """The outcome of one stage, and what comes with it."""
 
     outcome: Outcome
-    facts: tuple[Fact, ...] = ()
-    icmp: tuple[IcmpDue, ...] = ()
-    mibs: tuple[Mib, ...] = ()
+    mibs: tuple[Counted, ...] = ()  # counters that go up by one
+    octets: tuple[tuple[Counted, int], ...] = ()  # counters that go up by more
+    icmp: tuple[IcmpDue, ...] = ()  # errors that are owed
+    replies: tuple[SkBuff, ...] = ()  # datagrams of this host's own, routed, for ip_local_out

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ipkit.core.host.config import HostConfig
+from ipkit.core.state.frag_queues import FragQueues
 from ipkit.core.state.icmp_tokens import IcmpTokens
 from ipkit.core.state.ip_ident import IpIdents
 from ipkit.core.state.neighbour_table import NeighbourTable, neighbour_table_of
@@ -23,10 +24,11 @@ class NetNamespace:
     neighbours: NeighbourTable
     idents: IpIdents
     icmp_tokens: IcmpTokens
+    frags: FragQueues
 
 
 def namespace_of(host: HostConfig, seed: int = 0) -> NetNamespace:
     """Return a host that has done nothing yet."""
     neighbours = neighbour_table_of(host)
     routing = routing_of(host, seed, neighbours.state_of)
-    return NetNamespace(host, routing, neighbours, IpIdents(seed), IcmpTokens())
+    return NetNamespace(host, routing, neighbours, IpIdents(seed), IcmpTokens(), FragQueues(host.kernel, host.net))

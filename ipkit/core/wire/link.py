@@ -45,6 +45,8 @@ NOTHING: Final = 0
 
 VLAN_TAGS: Final = frozenset({0x8100, 0x88A8, 0x9100})
 VLAN_TAG_BYTES: Final = 4
+HARDWARE_ADDRESS_BYTES: Final = 6
+SLL2_PACKET_TYPE_AT: Final = 10
 
 TYPED_LINKS: Final[Mapping[int, tuple[int, int]]] = MappingProxyType(
     {
@@ -72,6 +74,26 @@ def network_layer(link_type: int, data: bytes, begin: int, end: int) -> tuple[in
     if at > end:
         return NOTHING, end
     return _behind_tags(_u16(data, begin + type_at), data, at, end)
+
+
+def destination_of(data: bytes, begin: int) -> bytes:
+    """Return the hardware address that an Ethernet frame is sent to."""
+    return data[begin : begin + HARDWARE_ADDRESS_BYTES]
+
+
+def vlan_ids(data: bytes, begin: int, end: int) -> list[int]:
+    """Return the identifiers of an Ethernet frame's VLAN tags, the outermost first."""
+    ids = []
+    type_at, at = begin + TYPED_LINKS[EN10MB][0], begin + TYPED_LINKS[EN10MB][1]
+    while at + VLAN_TAG_BYTES <= end and _u16(data, type_at) in VLAN_TAGS:
+        ids.append(_u16(data, at) & 0x0FFF)
+        type_at, at = at + 2, at + VLAN_TAG_BYTES
+    return ids
+
+
+def cooked_packet_type(link_type: int, data: bytes, begin: int) -> int:
+    """Return whom a frame of a cooked capture was for, as the kernel numbers it; the header is there."""
+    return _u16(data, begin) if link_type == LINUX_SLL else data[begin + SLL2_PACKET_TYPE_AT]
 
 
 def ethernet_header(destination: bytes, source: bytes, protocol: int) -> bytes:

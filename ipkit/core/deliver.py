@@ -1,0 +1,120 @@
+"""What becomes of a datagram that is for this host.
+
+Law: fragments are put together, raw sockets see a copy, then the protocol decides. Which sockets there are the host
+description says; they take, and never answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+from ipkit.core.defrag import DefragUser, ip_defrag
+from ipkit.core.hooks import PolicyDirection, xfrm_policy_blocks
+from ipkit.core.host.fib_explain import Trace
+from ipkit.core.icmp_receive import icmp_rcv
+from ipkit.core.listeners import raw_local_deliver
+from ipkit.core.outcome.counters import Counted, Mib
+from ipkit.core.outcome.drop_reasons import DropReason
+from ipkit.core.outcome.verdict import Delivered, Drop, IcmpDue, Next, StageResult
+from ipkit.core.skbuff import SkBuff
+from ipkit.core.state.netns import NetNamespace
+from ipkit.core.tcp_receive import tcp_v4_rcv
+from ipkit.core.udp_receive import udp_rcv, udplite_rcv
+from ipkit.core.wire.icmp import DEST_UNREACH, PROT_UNREACH
+from ipkit.core.wire.ipv4 import (
+    FLAG_MF,
+    OFFSET_MASK,
+    PROTO_ICMP,
+    PROTO_IGMP,
+    PROTO_TCP,
+    PROTO_UDP,
+    PROTO_UDPLITE,
+)
+
+Handler: TypeAlias = Callable[[SkBuff, NetNamespace, Trace | None], StageResult]
+
+
+def igmp_rcv(_skb: SkBuff, _net: NetNamespace, _trace: Trace | None) -> StageResult:
+    """Take a message about groups; nothing is learnt from it here.
+
+    Kernel: net/ipv4/igmp.c
+    """
+    return StageResult(Delivered("igmp", "igmp_rcv"))
+
+
+HANDLERS: Final[Mapping[int, Handler]] = MappingProxyType(
+    {
+        PROTO_ICMP: icmp_rcv,
+        PROTO_IGMP: igmp_rcv,
+        PROTO_TCP: tcp_v4_rcv,
+        PROTO_UDP: udp_rcv,
+        PROTO_UDPLITE: udplite_rcv,
+    }
+)
+"""The protocols that a kernel takes without modules (inet_protos)."""
+
+NO_POLICY: Final = frozenset({PROTO_ICMP, PROTO_TCP, PROTO_UDP, PROTO_UDPLITE})
+"""Protocols that ask IPsec policy themselves (no_policy)."""
+
+
+def ip_local_deliver(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:
+    """Put fragments together; what is whole goes on.
+
+    Kernel: net/ipv4/ip_input.c
+    Exits: Next(ip_local_deliver_finish); Queued; Drop(NOT_SPECIFIED, DUP_FRAG)
+    """
+    if not (skb.data[6] << 8 | skb.data[7]) & (FLAG_MF | OFFSET_MASK):
+        return StageResult(Next("ip_local_deliver_finish", skb))
+    vif = net.host.links[vrf].ifindex if (vrf := net.routing.tables.vrfs.get(skb.dev, "")) else 0
+    outcome, mibs, fallen = ip_defrag(skb, DefragUser.LOCAL_DELIVER, vif, net.frags)
+    if trace is not None:
+        counted = " ".join(mib.value for mib in mibs)
+        trace.append(("ip_defrag", counted, {"fallen": len(fallen), "waiting": len(net.frags.queues)}))
+    if isinstance(outcome, SkBuff):
+        return StageResult(Next("ip_local_deliver_finish", outcome), mibs)
+    return StageResult(outcome, mibs)
+
+
+def ip_local_deliver_finish(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:
+    """Hand a datagram to raw sockets and to its protocol.
+
+    Kernel: net/ipv4/ip_input.c
+    Exits: Delivered; Drop(XFRM_POLICY, IP_NOPROTO, every reason of the protocols)
+    """
+    protocol = skb.data[9]
+    raw = raw_local_deliver(net.host, protocol)
+    if trace is not None:
+        say = f"protocol {protocol}: {'a raw socket takes it' if raw else 'no raw socket'}"
+        trace.append(("raw_local_deliver", say, {"protocol": protocol, "raw": raw}))
+    handler = HANDLERS.get(protocol)
+    blocked = bool(net.host.policies) and xfrm_policy_blocks(net.host, PolicyDirection.IN, skb.data, skb.dev)
+    if handler is not None:
+        if blocked and protocol not in NO_POLICY:
+            return StageResult(Drop(DropReason.XFRM_POLICY, "ip_local_deliver_finish"))
+        result = _blocked(protocol) if blocked else handler(skb, net, trace)
+        return result._replace(mibs=(*result.mibs, Mib.IN_DELIVERS))
+    if raw:
+        return StageResult(Delivered("raw", "raw_rcv"), (Mib.IN_DELIVERS,))
+    gone = Drop(DropReason.IP_NOPROTO, "ip_local_deliver_finish")
+    if blocked:
+        return StageResult(gone)
+    due = IcmpDue(DEST_UNREACH, PROT_UNREACH, 0, skb)
+    return StageResult(gone, (Mib.IN_UNKNOWN_PROTOS,), icmp=(due,))
+
+
+POLICY_FUNCTIONS: Final[Mapping[int, tuple[str, tuple[Counted, ...]]]] = MappingProxyType(
+    {
+        PROTO_ICMP: ("icmp_rcv", ()),
+        PROTO_TCP: ("tcp_v4_rcv", ()),
+        PROTO_UDP: ("__udp4_lib_rcv", (Mib.UDP_IN_ERRORS,)),
+        PROTO_UDPLITE: ("__udp4_lib_rcv", ()),
+    }
+)
+"""Where a protocol that asks IPsec policy itself drops what it forbids, and what it counts."""
+
+
+def _blocked(protocol: int) -> StageResult:
+    func, mibs = POLICY_FUNCTIONS[protocol]
+    return StageResult(Drop(DropReason.XFRM_POLICY, func), mibs)

@@ -1,0 +1,101 @@
+"""Whether a datagram that is not for this host may go on, and what that costs it.
+
+Law: routing has chosen the way; what is decided here is whether it is taken. Errors are owed, not sent.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ipkit.core.hooks import PolicyDirection, xfrm_policy_blocks
+from ipkit.core.host.fib import Route
+from ipkit.core.host.fib_explain import Trace
+from ipkit.core.host.kernel import OutputCounting
+from ipkit.core.outcome.counters import Mib
+from ipkit.core.outcome.drop_reasons import DropReason
+from ipkit.core.outcome.verdict import Drop, IcmpDue, Next, StageResult
+from ipkit.core.route import Direction, ip_dst_mtu_maybe_forward
+from ipkit.core.skbuff import IpControlBlock, IpSkbFlag, PacketType, SkBuff
+from ipkit.core.state.netns import NetNamespace
+from ipkit.core.wire.checksum import ip_decrease_ttl
+from ipkit.core.wire.icmp import DEST_UNREACH, EXC_TTL, FRAG_NEEDED, SR_FAILED, TIME_EXCEEDED
+from ipkit.core.wire.ipv4 import FLAG_DF
+
+NOT_FOR_US: Final = StageResult(Drop(DropReason.NOT_SPECIFIED, "ip_forward"))
+FORBIDDEN: Final = StageResult(Drop(DropReason.XFRM_POLICY, "ip_forward"))
+TOO_MANY_HOPS: Final = Drop(DropReason.IP_INHDR, "ip_forward")
+TOO_BIG: Final = Drop(DropReason.PKT_TOO_BIG, "ip_forward")
+COUNTED_BEFORE: Final = (Mib.FORW_DATAGRAMS,)
+COUNTED_TOO_BIG: Final = {
+    OutputCounting.IP_OUTPUT: (Mib.FRAG_FAILS,),
+    OutputCounting.LOCAL_OUT: (Mib.FORW_DATAGRAMS, Mib.FRAG_FAILS),
+}
+
+
+def ip_forward(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:
+    """Decide whether a routed datagram may leave by another interface.
+
+    Kernel: net/ipv4/ip_forward.c
+    Exits: Next(ip_forward_finish); Drop(NOT_SPECIFIED, XFRM_POLICY, IP_INHDR, PKT_TOO_BIG)
+    """
+    host, route, data = net.host, skb.route, skb.data
+    if skb.pkt_type is not PacketType.HOST or route is None:
+        return NOT_FOR_US
+    if host.policies and xfrm_policy_blocks(host, PolicyDirection.FWD, data, skb.dev, route.dev):
+        return FORBIDDEN
+    ttl = data[8]
+    if ttl <= 1:
+        due = IcmpDue(TIME_EXCEEDED, EXC_TTL, 0, skb)
+        return StageResult(TOO_MANY_HOPS, (Mib.IN_HDR_ERRORS,), icmp=(due,))
+    if host.policies and xfrm_policy_blocks(host, PolicyDirection.OUT, data, skb.dev, route.dev):
+        return FORBIDDEN
+    if skb.cb.options.is_strictroute and route.uses_gateway:
+        return NOT_FOR_US._replace(icmp=(IcmpDue(DEST_UNREACH, SR_FAILED, 0, skb),))
+    counting = host.kernel.output_counting
+    mtu = ip_dst_mtu_maybe_forward(route, host, Direction.FORWARDED, skb.tstamp_ns)
+    skb.cb = _noted_as_forwarded(skb.cb)
+    if skb.length > mtu and ip_exceeds_mtu(skb, mtu):
+        due = IcmpDue(DEST_UNREACH, FRAG_NEEDED, mtu, skb)
+        return StageResult(TOO_BIG, COUNTED_TOO_BIG[counting], icmp=(due,))
+    check = ip_decrease_ttl(data[10] << 8 | data[11])
+    skb.data = b"".join((data[:8], bytes((ttl - 1, data[9], check >> 8, check & 0xFF)), data[12:]))
+    if trace is not None:
+        _tell(trace, skb, route, mtu)
+    mibs = COUNTED_BEFORE if counting is OutputCounting.LOCAL_OUT else ()
+    return StageResult(Next("ip_forward_finish", skb), mibs)
+
+
+def ip_exceeds_mtu(skb: SkBuff, mtu: int) -> bool:
+    """Tell whether a datagram is too long for its way out and must not be fragmented.
+
+    Kernel: net/ipv4/ip_forward.c
+    """
+    if skb.length <= mtu or not (skb.data[6] << 8) & FLAG_DF:
+        return False
+    if skb.cb.frag_max_size > mtu:
+        return True
+    return not skb.ignore_df and not skb.gso_size
+
+
+def ip_forward_finish(skb: SkBuff, net: NetNamespace, _trace: Trace | None) -> StageResult:
+    """Count a datagram that FORWARD let pass, and let it go out.
+
+    Kernel: net/ipv4/ip_forward.c
+    Exits: Next(dst_output)
+    """
+    if net.host.kernel.output_counting is OutputCounting.IP_OUTPUT:
+        return StageResult(Next("dst_output", skb), COUNTED_BEFORE, ((Mib.OUT_OCTETS, skb.length),))
+    return StageResult(Next("dst_output", skb))
+
+
+def _noted_as_forwarded(cb: IpControlBlock) -> IpControlBlock:
+    if cb.flags is IpSkbFlag.NONE:
+        return IpControlBlock(IpSkbFlag.FORWARDED, cb.frag_max_size, cb.options, cb.iif)
+    return IpControlBlock(cb.flags | IpSkbFlag.FORWARDED, cb.frag_max_size, cb.options, cb.iif)
+
+
+def _tell(trace: Trace, skb: SkBuff, route: Route, mtu: int) -> None:
+    ttl = skb.data[8]
+    trace.append(("ip_dst_mtu_maybe_forward", f"mtu {mtu} by {route.dev}", {"mtu": mtu, "dev": route.dev}))
+    trace.append(("ip_exceeds_mtu", f"{skb.length} bytes pass", {"length": skb.length, "mtu": mtu}))
+    trace.append(("ip_decrease_ttl", f"ttl {ttl + 1} becomes {ttl}", {"ttl": ttl}))

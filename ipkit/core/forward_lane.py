@@ -1,0 +1,331 @@
+"""Captured frames through a host: what `ipkit forward` reports of each, and what the host puts on its wires.
+
+Law: no frame passes by: what leaves is what the host sent, in order. The clock is the latest time seen; timers that
+are due go off before the frame that brought the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Final, NamedTuple
+
+from ipkit.core.defrag import Fallen, ip_expire, owed_about
+from ipkit.core.forward_report import (
+    CUT_SHORT,
+    TIMER,
+    Ending,
+    Tally,
+    counters_by_name,
+    emitted_keys,
+    ending_keys,
+    ending_of,
+    trace_keys,
+)
+from ipkit.core.frames import Frame, FrameBatch
+from ipkit.core.host.config import HostConfig, Link, LinkKind
+from ipkit.core.journey import run, run_owed
+from ipkit.core.lanes import LaneResult, ReportRow, RowValue, RowWish
+from ipkit.core.link_receive import COOKED, NOT_IPV4, eth_type_trans, ipv4_at, vlan_do_receive
+from ipkit.core.neighbour import wire_of
+from ipkit.core.outcome.counters import Counted
+from ipkit.core.outcome.journal import EmittedKind, Journal
+from ipkit.core.outcome.verdict import IcmpDue, Transmitted
+from ipkit.core.rows import frame_keys, header_keys, time_text
+from ipkit.core.skbuff import IpControlBlock, IpOptions, PacketType, SkBuff
+from ipkit.core.state.netns import namespace_of
+from ipkit.core.wire.icmp import EXC_FRAGTIME, TIME_EXCEEDED
+from ipkit.core.wire.ipv4 import HEADER_BYTES, PROTO_TCP, address_text
+from ipkit.core.wire.link import EN10MB, RAW
+from ipkit.errors import HostError
+
+NO_OPTIONS: Final = IpOptions()
+FOREVER_NS: Final = 1 << 63
+ETHERNET_OUT: Final = COOKED | {EN10MB}
+
+
+class AtEnd(Enum):
+    """What becomes of timers when the input has ended."""
+
+    STOP = "the clock stops"
+    DRAIN = "the clock runs on"
+
+
+class Detail(Enum):
+    """Whether rows tell the way of their packets."""
+
+    VERDICT = "no"
+    TRACE = "yes"
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardOptions:
+    """Which host the packets meet, and what is told of them."""
+
+    host: HostConfig
+    iif: str = ""  # in place of what the capture names
+    named: str = ""  # the host's file, where one was given: links that it lacks are a mistake then
+    seed: int = 0
+    at_end: AtEnd = AtEnd.STOP
+    detail: Detail = Detail.VERDICT
+    only: frozenset[str] = frozenset()
+    counters: bool = False
+
+
+class _Received(NamedTuple):
+    """A frame off its link."""
+
+    skb: SkBuff
+    row: int
+    at: int  # where in the batch the datagram begins
+
+
+@dataclass(slots=True)
+class _Decided:
+    """What a batch has come to so far."""
+
+    rows: list[ReportRow] = field(default_factory=list)
+    changes: dict[int, list[Frame]] = field(default_factory=dict)
+
+
+class ForwardLane:
+    """One host, frame after frame."""
+
+    def __init__(self, options: ForwardOptions, wish: RowWish) -> None:
+        self._options = options
+        self._wish = wish
+        self._net = namespace_of(options.host, options.seed)
+        self._links = _Links(options)
+        self._counters: dict[Counted, int] = {}
+        self._tally = Tally()
+        self._seen = dict.fromkeys(("frames", "ipv4", "other", "outgoing", "emitted", "gso"), 0)
+        self._now = -FOREVER_NS
+        self._last: Frame | None = None
+
+    def process(self, batch: FrameBatch) -> LaneResult:
+        """Let every frame of a batch come in."""
+        out = _Decided()
+        data, link_type, seen = batch.data, batch.link_type, self._seen
+        seen["frames"] += len(batch)
+        for row, (begin, captured) in enumerate(zip(batch.start, batch.captured, strict=True)):
+            self._now = max(self._now, batch.tstamp_ns[row])
+            frames = out.changes[row] = []
+            if self._now >= self._net.frags.due_ns:
+                self._expire(self._now, batch.frame(row), frames, out.rows)
+            at = ipv4_at(link_type, data, begin, captured)
+            if at == NOT_IPV4:
+                seen["other"] += 1
+                continue
+            link = self._links.of(batch, row)
+            skb = self._received(batch, row, at, link)
+            if skb.pkt_type is PacketType.OUTGOING:
+                seen["outgoing"] += 1
+                continue
+            seen["ipv4"] += 1
+            self._decide(batch, _Received(skb, row, at), frames, out.rows)
+        if len(batch):
+            self._last = batch.frame(len(batch) - 1)
+        return LaneResult(out.rows, out.changes)
+
+    def finish(self) -> LaneResult:
+        """Let the clock stop, or run on until no timer is left."""
+        frames: list[Frame] = []
+        rows: list[ReportRow] = []
+        if self._options.at_end is AtEnd.DRAIN and self._last is not None:
+            self._expire(FOREVER_NS, self._last, frames, rows)
+        return LaneResult(rows, late=frames)
+
+    def summary(self) -> Mapping[str, RowValue]:
+        """Count frames, packets by verdict, and what the kernel would have counted."""
+        seen = self._seen
+        summary: dict[str, RowValue] = {key: seen[key] for key in ("frames", "ipv4", "other")}
+        summary |= {"outgoing": seen["outgoing"]} if seen["outgoing"] else {}
+        summary |= self._tally.by_verdict()
+        summary |= {"emitted": seen["emitted"]}
+        summary |= {"gso": seen["gso"]} if seen["gso"] else {}
+        summary |= {"kernel": self._options.host.kernel.name, "verdicts": self._tally.rows()}
+        if self._options.counters:
+            summary["counters"] = counters_by_name(self._counters)
+        return summary
+
+    def has_finding(self) -> bool:
+        """Tell whether a packet was dropped."""
+        return bool(self._tally.by_verdict()["dropped"])
+
+    def notes(self) -> list[str]:
+        """Return what is to be said once: what was assumed, and what captures cannot tell."""
+        notes = list(self._links.notes)
+        assumed = self._net.neighbours.assumed
+        if assumed:
+            dev, address = next(iter(assumed))
+            more = f" and {len(assumed) - 1} more" if len(assumed) > 1 else ""
+            notes.append(f"neighbours not described got made-up addresses: {address_text(address)} dev {dev}{more}")
+        if self._seen["gso"]:
+            notes.append(f"{self._seen['gso']} segmentation-offload frames forwarded as one frame each")
+        return notes
+
+    def _received(self, batch: FrameBatch, row: int, at: int, link: Link | None) -> SkBuff:
+        """Return what a link hands to the stack."""
+        begin = batch.start[row]
+        end = begin + batch.captured[row]
+        data = batch.data[at:end]
+        on_wire = batch.on_wire[row] - (at - begin)
+        kind = PacketType.OTHERHOST
+        dev = ""
+        if link is not None:
+            kind = eth_type_trans(batch.link_type, batch.data, begin, link)
+            dev = link.name
+        cut = on_wire if on_wire > len(data) else 0
+        return SkBuff(
+            data,
+            dev,
+            kind,
+            self._now,
+            cb=IpControlBlock(options=NO_OPTIONS, iif=dev),
+            on_wire=cut,
+            gso_size=_segment_size(data, max(on_wire, len(data)), link),
+        )
+
+    def _decide(self, batch: FrameBatch, received: _Received, frames: list[Frame], rows: list[ReportRow]) -> None:
+        skb, row, _ = received
+        journal = Journal(self._counters, steps=[] if self._wants_trace else None)
+        ending = CUT_SHORT if _is_cut_short(skb) else ending_of(run(skb, self._net, journal))
+        self._seen["gso"] += bool(skb.gso_size)
+        self._tally.add(ending, batch.file, batch.first_number + row)
+        if journal.emitted:
+            self._put_on_wire(batch.frame(row), journal, frames)
+        if self._wish is RowWish.NONE or (self._wish is RowWish.LOOK and not self._needs_look(ending.verdict)):
+            return
+        if self._options.only and ending.verdict not in self._options.only:
+            return
+        rows.append(ReportRow(self._needs_look(ending.verdict), self._row(batch, received, ending, journal)))
+
+    @property
+    def _wants_trace(self) -> bool:
+        return self._options.detail is Detail.TRACE and self._wish is not RowWish.NONE
+
+    def _needs_look(self, verdict: str) -> bool:
+        return bool(self._options.only) or self._wants_trace or verdict == "dropped"
+
+    def _row(self, batch: FrameBatch, received: _Received, ending: Ending, journal: Journal) -> Mapping[str, RowValue]:
+        skb, row, at = received
+        end = batch.start[row] + batch.captured[row]
+        keys = frame_keys(batch, row) | header_keys(batch.data, at, end)
+        keys["length"] = skb.length
+        keys |= ending_keys(ending)
+        keys["iif"] = skb.cb.iif
+        route = skb.route
+        if route is not None and any(isinstance(one, Transmitted) for one in journal.ends):
+            keys["dev"] = route.dev
+            if route.gateway:
+                keys["gateway"] = address_text(route.gateway)
+            keys["ttl"] = skb.data[8]
+        if journal.emitted:
+            keys["emitted"] = emitted_keys(journal.emitted)
+        if journal.steps:
+            keys["trace"] = trace_keys(journal.steps)
+        return keys
+
+    def _put_on_wire(self, like: Frame, journal: Journal, frames: list[Frame]) -> None:
+        """Add the frames that the host put on its wires, in the link types that belong to the input's."""
+        host = self._options.host
+        kept = []
+        for one in journal.emitted:
+            dev, link_type = wire_of(host, one.dev)
+            header = one.header
+            if like.link_type not in ETHERNET_OUT:
+                if one.kind is EmittedKind.ARP:
+                    continue
+                header, link_type = b"", RAW
+            kept.append(one)
+            data = header + one.payload
+            on_wire = len(header) + one.length
+            frames.append(Frame(like.file, 0, self._now, data, on_wire, link_type, dev))
+        journal.emitted = kept
+        self._seen["emitted"] += len(kept)
+
+    def _expire(self, now_ns: int, like: Frame, frames: list[Frame], rows: list[ReportRow]) -> None:
+        """Let the timers go off that are due: each has a row of its own."""
+        for fallen in ip_expire(self._net.frags, now_ns):
+            self._now = max(self._now, fallen.queue.expires_ns) if now_ns == FOREVER_NS else self._now
+            self._time_out(fallen, like, frames, rows)
+
+    def _time_out(self, fallen: Fallen, like: Frame, frames: list[Frame], rows: list[ReportRow]) -> None:
+        journal = Journal(self._counters)
+        for mib in fallen.exit.mibs:
+            self._counters[mib] = self._counters.get(mib, 0) + 1
+        first = owed_about(fallen.queue)
+        due_ns = fallen.queue.expires_ns
+        if first is not None and isinstance(first.tag, SkBuff):
+            about = replace(first.tag, tstamp_ns=due_ns)
+            run_owed(IcmpDue(TIME_EXCEEDED, EXC_FRAGTIME, 0, about), self._net, journal)
+        if journal.emitted:
+            self._put_on_wire(like._replace(tstamp_ns=due_ns), journal, frames)
+        reason = fallen.exit.reason.value if fallen.exit.reason is not None else ""
+        ending = Ending(TIMER, reason, fallen.exit.func, fallen.exit.mibs)
+        if self._wish is RowWish.NONE or (self._options.only and TIMER not in self._options.only):
+            return
+        head = fallen.queue.pieces[0].tag if fallen.queue.pieces else None
+        keys: dict[str, RowValue] = {"file": like.file, "time": time_text(due_ns)}
+        if isinstance(head, SkBuff):
+            keys |= header_keys(head.data, 0, len(head.data))
+        keys |= ending_keys(ending)
+        if journal.emitted:
+            keys["emitted"] = emitted_keys(journal.emitted)
+        rows.append(ReportRow(self._needs_look(TIMER), keys))
+
+
+class _Links:
+    """By which link of the host a frame came in."""
+
+    def __init__(self, options: ForwardOptions) -> None:
+        self._host = options.host
+        self._named = options.named
+        self._forced = options.iif
+        self.notes: dict[str, None] = {}
+        self._first = next(
+            (link for link in self._host.links.values() if link.kind in (LinkKind.ETHERNET, LinkKind.POINTOPOINT)), None
+        )
+        if self._forced:
+            self.by_name(self._forced)
+
+    def of(self, batch: FrameBatch, row: int) -> Link | None:
+        """Return the link of one frame; None: a VLAN that this host is not in."""
+        link = self.by_name(self._forced or batch.interfaces[batch.interface[row]] or "")
+        if batch.link_type == EN10MB:
+            begin = batch.start[row]
+            return vlan_do_receive(batch.data, begin, begin + batch.captured[row], self._host, link)
+        return link
+
+    def by_name(self, name: str) -> Link:
+        """Return a link by the name that a capture or the user gives it."""
+        link = self._host.links.get(name) if name else self._first
+        if link is not None:
+            return link
+        if self._first is None or self._named or name == self._forced:
+            raise HostError(self._named or "the built-in host", "", f"there is no link {name}")
+        self.notes[f"the built-in host has no link {name}: its frames come in by {self._first.name}"] = None
+        return self._first
+
+
+def _is_cut_short(skb: SkBuff) -> bool:
+    """Tell whether the capture kept less of a datagram than its header."""
+    if not skb.on_wire:
+        return False
+    if len(skb.data) < HEADER_BYTES:
+        return skb.on_wire >= HEADER_BYTES
+    header_bytes = (skb.data[0] & 0x0F) << 2
+    return len(skb.data) < header_bytes <= skb.on_wire
+
+
+def _segment_size(data: bytes, length: int, link: Link | None) -> int:
+    """Return a size for the segments of a frame that segmentation offload left whole; 0: it is an ordinary one.
+
+    How large they were no capture says: they are taken to fit everywhere.
+    """
+    if link is None or len(data) < HEADER_BYTES or data[9] != PROTO_TCP:
+        return 0
+    total = data[2] << 8 | data[3]
+    is_super = length > HEADER_BYTES if not total else link.mtu < total <= length
+    return int(is_super)

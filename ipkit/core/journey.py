@@ -1,0 +1,227 @@
+"""The order of rooms: which stage is which function, which hook stands before it, and the loop that follows.
+
+Law: stages say what should happen, here it happens: counting, paying ICMP errors, sending, asking hooks, telling the
+way. Nothing is decided here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+from ipkit.core.deliver import ip_local_deliver, ip_local_deliver_finish
+from ipkit.core.forward import ip_forward, ip_forward_finish
+from ipkit.core.hooks import HookPoint, HookVerdict, nf_hook
+from ipkit.core.host.config import LinkKind
+from ipkit.core.host.fib import Route
+from ipkit.core.host.fib_explain import Trace
+from ipkit.core.icmp_send import IcmpSent, icmp_send
+from ipkit.core.journey_words import told_icmp, told_outcome, told_output
+from ipkit.core.outcome.counters import Counted, Mib
+from ipkit.core.outcome.drop_reasons import DropReason
+from ipkit.core.outcome.journal import Emitted, EmittedKind, End, Journal, Step
+from ipkit.core.outcome.verdict import Drop, IcmpDue, Next, Queued, StageResult, Stolen, Transmitted
+from ipkit.core.output import Output, dst_output, ip_local_out
+from ipkit.core.receive import ip_error, ip_rcv, ip_rcv_finish
+from ipkit.core.skbuff import IpControlBlock, PacketType, SkBuff
+from ipkit.core.state.netns import NetNamespace
+from ipkit.core.wire.arp import ARP_BYTES
+from ipkit.core.wire.ipv4 import PROTO_ICMP
+
+Stage: TypeAlias = Callable[[SkBuff, NetNamespace, Trace | None], StageResult]
+
+STAGES: Final[Mapping[str, Stage]] = MappingProxyType(
+    {
+        "ip_rcv": ip_rcv,
+        "ip_rcv_finish": ip_rcv_finish,
+        "ip_error": ip_error,
+        "ip_local_deliver": ip_local_deliver,
+        "ip_local_deliver_finish": ip_local_deliver_finish,
+        "ip_forward": ip_forward,
+        "ip_forward_finish": ip_forward_finish,
+    }
+)
+"""Every stage; what is named and does not stand here is dst_output, where a packet leaves the stages."""
+
+HOOKED: Final[Mapping[str, HookPoint]] = MappingProxyType(
+    {
+        "ip_rcv_finish": HookPoint.PRE_ROUTING,
+        "ip_local_deliver_finish": HookPoint.LOCAL_IN,
+        "ip_forward_finish": HookPoint.FORWARD,
+    }
+)
+"""Which hook is asked before a stage (NF_HOOK)."""
+
+MOST_LOOPS: Final = 64
+"""How many packets one packet may make this host send to itself; the kernel has no such bound."""
+
+
+FORWARDED: Final[tuple[Counted, ...]] = (Mib.FORW_DATAGRAMS,)
+SAYS_WHY: Final = frozenset({Mib.FRAG_FAILS})
+WAITS_FOR_NEIGHBOUR: Final = Queued("neighbour", "__neigh_event_send")
+
+
+def run(skb: SkBuff, net: NetNamespace, journal: Journal) -> Journal:
+    """Take one packet through the host, with everything that it brings about."""
+    journey = _Journey(net, journal)
+    journal.ends += journey.follow("ip_rcv", skb)
+    journey.let_loops_in()
+    return journal
+
+
+def run_owed(due: IcmpDue, net: NetNamespace, journal: Journal) -> Journal:
+    """Send the error that a timer owes."""
+    journey = _Journey(net, journal)
+    journey.pay(due)
+    journey.let_loops_in()
+    return journal
+
+
+class _Journey:
+    """One packet's way, and that of what this host sends to itself on its account."""
+
+    __slots__ = ("_depth", "_journal", "_looped", "_net")
+
+    def __init__(self, net: NetNamespace, journal: Journal) -> None:
+        self._net = net
+        self._journal = journal
+        self._looped: deque[SkBuff] = deque()
+        self._depth = 0
+
+    def follow(self, stage: str, skb: SkBuff) -> list[End]:
+        """Go from stage to stage and return how it ended."""
+        net, journal = self._net, self._journal
+        counters, steps, has_hooks = journal.counters, journal.steps, bool(net.host.hooks)
+        while True:
+            act = STAGES.get(stage)
+            if act is None:
+                return self._leave(skb)
+            if steps is None:
+                outcome, mibs, octets, icmp, replies = act(skb, net, None)
+            else:
+                outcome, mibs, octets, icmp, replies = self._told(stage, act, skb)
+            for mib in mibs:
+                counters[mib] = counters.get(mib, 0) + 1
+            for mib, amount in octets:
+                counters[mib] = counters.get(mib, 0) + amount
+            if icmp or replies:
+                self._answer(icmp, replies)
+            if not isinstance(outcome, Next):
+                journal.moved = mibs
+                return [outcome]
+            stage, skb = outcome
+            if has_hooks and stage in HOOKED:
+                kept = self._asked(HOOKED[stage], skb)
+                if kept is not None:
+                    journal.moved = ()
+                    return [kept]
+            self._depth += 1
+
+    def let_loops_in(self) -> None:
+        """Let what this host sent to itself come in."""
+        for _ in range(MOST_LOOPS):
+            if not self._looped:
+                return
+            moved = self._journal.moved
+            self._depth = 0
+            self._journal.looped += self.follow("ip_rcv", self._looped.popleft())
+            self._journal.moved = moved
+
+    def _answer(self, icmp: tuple[IcmpDue, ...], replies: tuple[SkBuff, ...]) -> None:
+        """Send what a stage owes and answers."""
+        for due in icmp:
+            self.pay(due)
+        for reply in replies:
+            self._put_out(reply, ip_local_out(reply, self._net))
+
+    def pay(self, due: IcmpDue) -> None:
+        """Send an error that is owed, if icmp_send finds it deserved."""
+        answer = icmp_send(due, self._net.routing, self._net.icmp_tokens, self._net.idents)
+        counters = self._journal.counters
+        for mib in answer.mibs:
+            counters[mib] = counters.get(mib, 0) + 1
+        if self._journal.steps is not None:
+            self._write(self._depth + 1, told_icmp(due, answer))
+        if isinstance(answer, IcmpSent):
+            error = _own(answer.datagram, answer.route, due.about)
+            self._put_out(error, ip_local_out(error, self._net))
+
+    def _told(self, stage: str, act: Stage, skb: SkBuff) -> StageResult:
+        """Do a stage and write down what it did."""
+        trace: Trace = []
+        result = act(skb, self._net, trace)
+        self._write(self._depth, (stage, told_outcome(result), {}))
+        for step in trace:
+            self._write(self._depth + 1, step)
+        return result
+
+    def _write(self, depth: int, step: tuple[str, str, Mapping[str, object]]) -> None:
+        if self._journal.steps is not None:
+            self._journal.steps.append(Step(depth, *step))
+
+    def _asked(self, point: HookPoint, skb: SkBuff) -> Drop | Stolen | None:
+        """Ask a hook; nothing is returned where it lets the packet pass."""
+        oif = skb.route.dev if skb.route is not None and point is HookPoint.FORWARD else ""
+        answer = nf_hook(self._net.host, point, skb.linear, skb.dev, oif)
+        self._write(self._depth, ("nf_hook", f"{point.value}: {answer.value}", {"hook": point.value}))
+        if answer is HookVerdict.DROP:
+            return Drop(DropReason.NETFILTER_DROP, "nf_hook_slow")
+        return Stolen("nf_hook_slow") if answer is HookVerdict.STOLEN else None
+
+    def _leave(self, skb: SkBuff) -> list[End]:
+        """Let a forwarded packet go out and return what became of it."""
+        out = dst_output(skb, self._net)
+        self._put_out(skb, out)
+        self._journal.moved = FORWARDED
+        if out.drops:
+            self._journal.moved = tuple(mib for mib in out.mibs if mib in SAYS_WHY)
+            return list(out.drops)
+        if out.queued:
+            return [WAITS_FOR_NEIGHBOUR]
+        return [Transmitted(skb.dev, len(out.frames)) if out.frames else Stolen("nf_hook_slow")]
+
+    def _put_out(self, skb: SkBuff, out: Output) -> None:
+        """Act upon what the output path collected."""
+        counters = self._journal.counters
+        for mib, amount in out.mibs.items():
+            counters[mib] = counters.get(mib, 0) + amount
+        if self._journal.steps is not None:
+            for step in told_output(skb, out, self._net):
+                self._write(self._depth, step)
+        for copy in out.looped:
+            copy.route = skb.route
+            self._looped.append(copy)
+        self._emit(skb, out)
+        for due in out.icmp:
+            self.pay(due)
+
+    def _emit(self, skb: SkBuff, out: Output) -> None:
+        """Note the frames on a wire; what went to the loopback device comes back in by it."""
+        links, emitted = self._net.host.links, self._journal.emitted
+        kind = EmittedKind.PACKET
+        if Mib.FRAG_CREATES in out.mibs:
+            kind = EmittedKind.FRAGMENT
+        elif skb.pkt_type is PacketType.OUTGOING and skb.data[9] == PROTO_ICMP:
+            kind = EmittedKind.ICMP
+        for dev, _, header, datagram in out.frames:
+            if not datagram:
+                emitted.append(Emitted(dev, EmittedKind.ARP, ARP_BYTES, header[:-ARP_BYTES], header[-ARP_BYTES:]))
+            elif links[dev].kind is LinkKind.LOOPBACK:
+                self._looped.append(_looped_in(skb, datagram, dev))
+            else:
+                length = len(datagram)
+                if skb.on_wire:
+                    length = skb.on_wire if kind is not EmittedKind.FRAGMENT else datagram[2] << 8 | datagram[3]
+                emitted.append(Emitted(dev, kind, length, header, datagram))
+
+
+def _own(datagram: bytes, route: Route, about: SkBuff) -> SkBuff:
+    """Return a datagram of this host's own about a packet that came in."""
+    return SkBuff(datagram, route.dev, PacketType.OUTGOING, about.tstamp_ns, route, IpControlBlock())
+
+
+def _looped_in(skb: SkBuff, datagram: bytes, dev: str) -> SkBuff:
+    """Return a datagram as the loopback device brings it back: its route is still on it."""
+    return SkBuff(datagram, dev, PacketType.HOST, skb.tstamp_ns, skb.route, IpControlBlock(iif=dev), mark=skb.mark)

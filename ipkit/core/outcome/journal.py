@@ -1,0 +1,55 @@
+"""The diary of one packet: the way it took, how it ended, what was put on a wire, what was counted.
+
+Law: filled by run() alone, read by whoever reports. The counters may be shared by many packets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple, TypeAlias
+
+from ipkit.core.outcome.counters import Counted
+from ipkit.core.outcome.verdict import Delivered, Drop, Queued, Stolen, Transmitted
+
+End: TypeAlias = Drop | Delivered | Queued | Stolen | Transmitted
+
+
+class EmittedKind(Enum):
+    """What a frame on a wire is."""
+
+    PACKET = "packet"
+    FRAGMENT = "fragment"
+    ICMP = "icmp"
+    ARP = "arp"
+
+
+class Emitted(NamedTuple):
+    """One frame that the host put on a wire."""
+
+    dev: str  # the device of the route
+    kind: EmittedKind
+    length: int  # of what the header carries, on the wire
+    header: bytes
+    payload: bytes  # the datagram, or the ARP packet
+
+
+class Step(NamedTuple):
+    """One kernel function that a packet went through."""
+
+    depth: int
+    func: str
+    say: str
+    values: object = None
+
+
+@dataclass(slots=True)
+class Journal:
+    """What became of one packet."""
+
+    counters: dict[Counted, int] = field(default_factory=dict)
+    ends: list[End] = field(default_factory=list)  # of the packet itself
+    looped: list[End] = field(default_factory=list)  # of what the host sent to itself on its account
+    emitted: list[Emitted] = field(default_factory=list)
+    moved: tuple[Counted, ...] = ()  # what the last stage counted
+    steps: list[Step] | None = None  # None: nobody wants the way told

@@ -1,0 +1,184 @@
+"""The IPv4 stack's door: whether something is a datagram at all, and where it goes.
+
+Law: nothing here is answered with ICMP but by ip_error. What ip_rcv refuses has no route yet, and options are looked
+at only once it has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from errno import EACCES, EHOSTUNREACH, ENETUNREACH, EXDEV, errorcode
+from typing import Final
+
+from ipkit.core.host.fib import Route, RouteFlag, RouteType
+from ipkit.core.host.fib_explain import Trace
+from ipkit.core.ip_options import options_present
+from ipkit.core.outcome.counters import Counted, Mib
+from ipkit.core.outcome.drop_reasons import DropReason
+from ipkit.core.outcome.verdict import Drop, IcmpDue, Next, StageResult
+from ipkit.core.route import InputFlow, Refused, ip_route_input_noref
+from ipkit.core.skbuff import PacketType, SkBuff
+from ipkit.core.state.netns import NetNamespace
+from ipkit.core.wire.checksum import ip_fast_csum
+from ipkit.core.wire.icmp import DEST_UNREACH, HOST_UNREACH, NET_UNREACH, PKT_FILTERED
+from ipkit.core.wire.ipv4 import HEADER_BYTES, address_text, unpack_from
+
+ECN_MIBS: Final = (Mib.IN_NO_ECT_PKTS, Mib.IN_ECT1_PKTS, Mib.IN_ECT0_PKTS, Mib.IN_CE_PKTS)
+"""What is counted for each value of the two ECN bits."""
+
+SEEN: Final = tuple((Mib.IN_RECEIVES, ecn) for ecn in ECN_MIBS)
+
+UNREACHABLE_CODES: Final[Mapping[int, tuple[int, DropReason, tuple[Counted, ...]]]] = {
+    EHOSTUNREACH: (HOST_UNREACH, DropReason.NOT_SPECIFIED, ()),
+    ENETUNREACH: (NET_UNREACH, DropReason.IP_INNOROUTES, (Mib.IN_NO_ROUTES,)),
+    EACCES: (PKT_FILTERED, DropReason.NOT_SPECIFIED, ()),
+}
+"""What each failure of the lookup is answered with, called and counted."""
+
+SHORT: Final = Drop(DropReason.IP_INHDR, "ip_rcv_core")
+
+
+def ip_rcv(skb: SkBuff, _net: NetNamespace, trace: Trace | None) -> StageResult:
+    """Decide whether what a link brought is an IPv4 datagram, and cut it to its length.
+
+    Kernel: net/ipv4/ip_input.c
+    Exits: Next(ip_rcv_finish); Drop(OTHERHOST, IP_INHDR, IP_CSUM, PKT_TOO_SMALL)
+    """
+    if skb.pkt_type is PacketType.OTHERHOST:
+        return StageResult(Drop(DropReason.OTHERHOST, "ip_rcv_core"))
+    data = skb.data
+    length = skb.on_wire or len(data)
+    octets = ((Mib.IN_OCTETS, length),)
+    if length < HEADER_BYTES or not 0x45 <= data[0] <= 0x4F:
+        return StageResult(SHORT, (Mib.IN_RECEIVES, Mib.IN_HDR_ERRORS), octets)
+    tos, total, header_bytes = data[1], data[2] << 8 | data[3], (data[0] & 0x0F) << 2
+    seen = SEEN[tos & 3]
+    if length < header_bytes:
+        return StageResult(SHORT, (*seen, Mib.IN_HDR_ERRORS), octets)
+    if ip_fast_csum(data[:header_bytes]):
+        bad = Drop(DropReason.IP_CSUM, "ip_rcv_core")
+        return StageResult(bad, (*seen, Mib.IN_CSUM_ERRORS, Mib.IN_HDR_ERRORS), octets)
+    if skb.gso_size and not total:
+        total = length
+    if length < total:
+        return StageResult(Drop(DropReason.PKT_TOO_SMALL, "ip_rcv_core"), (*seen, Mib.IN_TRUNCATED_PKTS), octets)
+    if total < header_bytes:
+        return StageResult(SHORT, (*seen, Mib.IN_HDR_ERRORS), octets)
+    if total < length:
+        skb.data = data[:total]
+        skb.on_wire = total if len(data) < total else 0
+    if trace is not None:
+        values = {"length": length, "tot_len": total, "ihl": header_bytes // 4, "tos": tos}
+        trace.append(("ip_rcv_core", f"header is good, {total} of {length} bytes are the datagram's", values))
+    return StageResult(Next("ip_rcv_finish", skb), seen, octets)
+
+
+def ip_rcv_finish(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:
+    """Decide where a datagram goes.
+
+    Kernel: net/ipv4/ip_input.c
+    Exits: Next(ip_local_deliver, ip_forward, ip_error); Drop(every reason of input routing, UNICAST_IN_L2_MULTICAST)
+    """
+    route = skb.route
+    if route is None:
+        looked_up = _routed(skb, net, trace)
+        if isinstance(looked_up, Refused):
+            mibs = (Mib.IP_REVERSE_PATH_FILTER,) if looked_up.errno == EXDEV else ()
+            return StageResult(Drop(looked_up.reason, "ip_rcv_finish", looked_up.errno), mibs)
+        route = skb.route = looked_up
+    if skb.data[0] != 0x45:
+        refused = ip_rcv_options(skb, net, trace)
+        if refused is not None:
+            return StageResult(refused)
+    kind = route.type
+    if kind is RouteType.UNICAST or kind is RouteType.LOCAL:
+        if skb.pkt_type is not PacketType.HOST and _is_stray(skb, net):
+            return StageResult(Drop(DropReason.UNICAST_IN_L2_MULTICAST, "ip_rcv_finish"))
+        return StageResult(_dst_input(skb, route))
+    length = skb.length
+    if kind is RouteType.MULTICAST:
+        return StageResult(_dst_input(skb, route), (Mib.IN_MCAST_PKTS,), ((Mib.IN_MCAST_OCTETS, length),))
+    if kind is RouteType.BROADCAST:
+        return StageResult(_dst_input(skb, route), (Mib.IN_BCAST_PKTS,), ((Mib.IN_BCAST_OCTETS, length),))
+    if skb.pkt_type is not PacketType.HOST and _is_stray(skb, net):
+        return StageResult(Drop(DropReason.UNICAST_IN_L2_MULTICAST, "ip_rcv_finish"))
+    return StageResult(_dst_input(skb, route))
+
+
+def _routed(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> Route | Refused:
+    _, tos, _, _, _, _, protocol, _, saddr, daddr = unpack_from(skb.data)
+    flow = InputFlow(daddr, saddr, tos, skb.dev, protocol, skb.mark, skb.data, 0, 0, skb.tstamp_ns)
+    looked_up = ip_route_input_noref(flow, net.routing, trace)
+    if trace is not None:
+        trace.append(_told(flow, looked_up))
+    return looked_up
+
+
+def _told(flow: InputFlow, answer: Route | Refused) -> tuple[str, str, Mapping[str, object]]:
+    way = f"{address_text(flow.saddr)} > {address_text(flow.daddr)} iif {flow.iif} tos {flow.tos:#x}"
+    values = {"saddr": address_text(flow.saddr), "daddr": address_text(flow.daddr), "iif": flow.iif, "tos": flow.tos}
+    if isinstance(answer, Refused):
+        martian = f", martian {answer.martian.value}" if answer.martian is not None else ""
+        say = f"{way}: {errorcode[answer.errno]}{martian}"
+    elif answer.errno:
+        say = f"{way}: {errorcode[answer.errno]}"
+    else:
+        gateway = f" via {address_text(answer.gateway)}" if answer.gateway else ""
+        say = f"{way}: {answer.type.name.lower()}{gateway} dev {answer.dev}"
+    return "ip_route_input_noref", say, values
+
+
+def ip_rcv_options(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> Drop | None:
+    """Find the options of a datagram; a source route passes only where it is welcome.
+
+    Kernel: net/ipv4/ip_input.c
+    """
+    options = options_present(skb.data[: (skb.data[0] & 0x0F) << 2])
+    skb.cb = replace(skb.cb, options=options)
+    if trace is not None:
+        trace.append(("ip_rcv_options", f"{options.optlen} bytes of options", {"optlen": options.optlen}))
+    if options.srr and not net.host.links[skb.dev].conf.accept_source_route:
+        return Drop(DropReason.NOT_SPECIFIED, "ip_rcv_finish")
+    return None
+
+
+def _is_stray(skb: SkBuff, net: NetNamespace) -> bool:
+    """Tell whether a unicast datagram came in a frame for many where that is not wanted."""
+    to_many = skb.pkt_type in (PacketType.BROADCAST, PacketType.MULTICAST)
+    return to_many and bool(net.host.links[skb.dev].conf.drop_unicast_in_l2_multicast)
+
+
+def _dst_input(skb: SkBuff, route: Route) -> Next | Drop:
+    """Return the stage that a route leads to (dst_input)."""
+    if route.errno:
+        return Next("ip_error", skb)
+    if route.flags & RouteFlag.LOCAL:
+        return Next("ip_local_deliver", skb)
+    if route.type is RouteType.MULTICAST:
+        # Whose tables a multicast routing daemon would fill: nobody does.
+        return Drop(DropReason.NOT_SPECIFIED, "ip_mr_input")
+    return Next("ip_forward", skb)
+
+
+def ip_error(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:
+    """Tell the source of a datagram without a route, unless it was told too often.
+
+    Kernel: net/ipv4/route.c
+    Exits: Drop(IP_INADDRERRORS, IP_INNOROUTES, NOT_SPECIFIED)
+    """
+    errno = skb.route.errno if skb.route is not None else 0
+    host = net.host
+    if not host.links[skb.dev].conf.forwarding:
+        return StageResult(Drop(DropReason.IP_INADDRERRORS, "ip_error", errno), (Mib.IN_ADDR_ERRORS,))
+    if errno not in UNREACHABLE_CODES:
+        return StageResult(Drop(DropReason.NOT_SPECIFIED, "ip_error", errno))
+    code, reason, mibs = UNREACHABLE_CODES[errno]
+    peer = (int.from_bytes(skb.data[12:16], "big"), net.routing.tables.vrfs.get(skb.dev, ""))
+    cost, burst = host.net.route_error_cost, host.net.route_error_burst
+    allowed = net.icmp_tokens.peer_allow(peer, skb.tstamp_ns, cost, burst)
+    if trace is not None:
+        say = "its source may be told" if allowed else "its source has been told too often"
+        trace.append(("inet_peer_xrlim_allow", say, {"error_cost": cost, "error_burst": burst}))
+    owed = (IcmpDue(DEST_UNREACH, code, 0, skb),) if allowed else ()
+    return StageResult(Drop(reason, "ip_error", errno), mibs, icmp=owed)

@@ -1,0 +1,81 @@
+"""Answers of the stack itself to a datagram that came in: which way they take, and their IP header.
+
+Law: what the answer says comes from the protocol; here it becomes a datagram with a route, for ip_local_out.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ipkit.core.host.fib import RouteType
+from ipkit.core.host.fib_lookup import inet_addr_type
+from ipkit.core.ip_options import ip_options_build, ip_options_echo
+from ipkit.core.route import OutputFlow, Refused, ip4_dst_hoplimit, ip_route_output_key
+from ipkit.core.skbuff import IpControlBlock, IpOptions, PacketType, SkBuff
+from ipkit.core.state.netns import NetNamespace
+from ipkit.core.wire.ipv4 import FLAG_DF, HEADER_BYTES, Ipv4Header, build, read
+
+DAY_MS = 86_400_000
+
+
+class Answer(NamedTuple):
+    """What a protocol answers, and how it wants it sent."""
+
+    payload: bytes
+    source: int
+    tos: int
+    ports: tuple[int, int] = (0, 0)  # what routing rules may ask for
+    may_fragment: bool = True  # without: DF, and identification 0
+    on_wire: int = 0  # bytes of the payload on the wire, where the capture kept fewer of the question
+
+
+def answered(skb: SkBuff, answer: Answer, net: NetNamespace) -> SkBuff | None:
+    """Return the answer to a datagram as it is handed to ip_local_out; None: there is no way to send it."""
+    header = read(skb.data)
+
+    def is_ours(address: int) -> bool:
+        return inet_addr_type(net.routing.tables, address) is not RouteType.UNICAST
+
+    options = ip_options_echo(skb.data[: header.header_bytes], skb.cb.options, is_ours)
+    if options is None:
+        return None
+    flow = OutputFlow(
+        options.places.faddr or header.saddr,
+        answer.source,
+        answer.tos & 0x1E,
+        oif=net.routing.tables.vrfs.get(skb.dev, ""),
+        protocol=header.protocol,
+        mark=skb.mark if net.host.net.fwmark_reflect else 0,
+        sport=answer.ports[0],
+        dport=answer.ports[1],
+        now_ns=skb.tstamp_ns,
+    )
+    route = ip_route_output_key(flow, net.routing)
+    if isinstance(route, Refused):
+        return None
+    source = answer.source or route.prefsrc
+    text = ip_options_build(options, header.saddr, source, skb.tstamp_ns // 1_000_000 % DAY_MS)
+    reserve = net.idents.reserve
+    outer = Ipv4Header(
+        version_ihl=0x45 + len(text) // 4,
+        tos=answer.tos,
+        tot_len=0,
+        id=reserve(source, flow.daddr, header.protocol) if answer.may_fragment else 0,
+        frag_off=0 if answer.may_fragment else FLAG_DF,
+        ttl=ip4_dst_hoplimit(route, net.host),
+        protocol=header.protocol,
+        check=0,
+        saddr=source,
+        daddr=flow.daddr,
+    )
+    datagram = build(outer) + text + answer.payload
+    return SkBuff(
+        datagram,
+        route.dev,
+        PacketType.OUTGOING,
+        skb.tstamp_ns,
+        route,
+        IpControlBlock(options=IpOptions(optlen=len(text))),
+        mark=flow.mark,
+        on_wire=HEADER_BYTES + len(text) + answer.on_wire if answer.on_wire else 0,
+    )

@@ -1,0 +1,86 @@
+"""UDP and UDP-Lite for this host: whether a datagram is sound, and whether anybody listens on its port.
+
+Law: a listener takes and never answers; where nobody listens the source is owed a port unreachable.
+"""
+
+from __future__ import annotations
+
+from ipkit.core.host.fib import RouteFlag
+from ipkit.core.host.fib_explain import Trace
+from ipkit.core.listeners import is_open
+from ipkit.core.outcome.counters import Mib
+from ipkit.core.outcome.drop_reasons import DropReason
+from ipkit.core.outcome.verdict import Delivered, Drop, IcmpDue, StageResult
+from ipkit.core.skbuff import SkBuff
+from ipkit.core.state.netns import NetNamespace
+from ipkit.core.wire.checksum import csum_fold, csum_partial, pseudo_header_sum
+from ipkit.core.wire.icmp import DEST_UNREACH, PORT_UNREACH
+from ipkit.core.wire.ipv4 import PROTO_UDP, PROTO_UDPLITE, read
+from ipkit.core.wire.transport import UDP_HEADER_BYTES, read_udp
+
+RCV = "__udp4_lib_rcv"
+TO_MANY = RouteFlag.BROADCAST | RouteFlag.MULTICAST
+
+
+def udp_rcv(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:
+    """Decide about a UDP datagram for this host.
+
+    Kernel: net/ipv4/udp.c
+    Exits: Delivered; Drop(PKT_TOO_SMALL, UDP_CSUM, NO_SOCKET, NOT_SPECIFIED)
+    """
+    header = read(skb.data)
+    at = header.header_bytes
+    length = skb.length - at
+    if length < UDP_HEADER_BYTES or len(skb.data) - at < UDP_HEADER_BYTES:
+        return StageResult(Drop(DropReason.NOT_SPECIFIED, RCV), (Mib.UDP_IN_ERRORS,))
+    udp = read_udp(skb.data, at)
+    if udp.len > length or udp.len < UDP_HEADER_BYTES:
+        return StageResult(Drop(DropReason.PKT_TOO_SMALL, RCV), (Mib.UDP_IN_ERRORS,))
+    to_many = skb.route is not None and bool(skb.route.flags & TO_MANY)
+    listens = is_open(net.host, PROTO_UDP, udp.dest)
+    sound = not udp.check or bool(skb.on_wire) or _verifies(skb.data, at, udp.len)
+    if trace is not None:
+        who = "a socket listens" if listens else "nobody listens"
+        trace.append((RCV, f"port {udp.dest}: {who}", {"port": udp.dest, "listens": listens, "checksum_ok": sound}))
+    if to_many and not listens:
+        return StageResult(Drop(DropReason.NOT_SPECIFIED, RCV), (Mib.UDP_IGNORED_MULTI,))
+    if not sound:
+        return StageResult(Drop(DropReason.UDP_CSUM, RCV), (Mib.UDP_IN_CSUM_ERRORS, Mib.UDP_IN_ERRORS))
+    if listens:
+        return StageResult(Delivered("udp", "udp_queue_rcv_skb"), (Mib.UDP_IN_DATAGRAMS,))
+    due = IcmpDue(DEST_UNREACH, PORT_UNREACH, 0, skb)
+    return StageResult(Drop(DropReason.NO_SOCKET, RCV), (Mib.UDP_NO_PORTS,), icmp=(due,))
+
+
+def udplite_rcv(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:
+    """Decide about a UDP-Lite datagram for this host: nobody can listen here.
+
+    Kernel: net/ipv4/udplite.c
+    Exits: Drop(NOT_SPECIFIED, PKT_TOO_SMALL, UDP_CSUM, NO_SOCKET)
+    """
+    header = read(skb.data)
+    at = header.header_bytes
+    length = skb.length - at
+    if length < UDP_HEADER_BYTES or len(skb.data) - at < UDP_HEADER_BYTES:
+        return StageResult(Drop(DropReason.NOT_SPECIFIED, RCV))
+    udp = read_udp(skb.data, at)
+    covered = udp.len or length
+    if trace is not None:
+        trace.append((RCV, f"port {udp.dest}: nobody listens", {"port": udp.dest, "coverage": covered}))
+    if covered > length:
+        return StageResult(Drop(DropReason.PKT_TOO_SMALL, RCV))
+    if not udp.check or covered < UDP_HEADER_BYTES:
+        return StageResult(Drop(DropReason.UDP_CSUM, RCV))
+    pseudo = pseudo_header_sum(header.saddr, header.daddr, PROTO_UDPLITE, length)
+    if not skb.on_wire and csum_fold(pseudo + csum_partial(skb.data[at : at + covered])):
+        return StageResult(Drop(DropReason.UDP_CSUM, RCV))
+    if skb.route is not None and skb.route.flags & TO_MANY:
+        return StageResult(Drop(DropReason.NOT_SPECIFIED, RCV))
+    due = IcmpDue(DEST_UNREACH, PORT_UNREACH, 0, skb)
+    return StageResult(Drop(DropReason.NO_SOCKET, RCV), icmp=(due,))
+
+
+def _verifies(data: bytes, at: int, length: int) -> bool:
+    header = read(data)
+    pseudo = pseudo_header_sum(header.saddr, header.daddr, PROTO_UDP, length)
+    return not csum_fold(pseudo + csum_partial(data[at : at + length]))

@@ -1,0 +1,114 @@
+"""The model as a machine of the same shape as a kernel: a scenario's frames go through run()."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from tomllib import loads
+from typing import Any, Final
+
+from ipkit.core.defrag import ip_expire, owed_about
+from ipkit.core.host.build import build_host
+from ipkit.core.host.config import HostConfig
+from ipkit.core.host.kernel import LINUX_6_18, KernelProfile
+from ipkit.core.journey import run, run_owed
+from ipkit.core.link_receive import NOT_IPV4, eth_type_trans, ipv4_at, vlan_do_receive
+from ipkit.core.outcome.counters import Counted
+from ipkit.core.outcome.journal import Journal
+from ipkit.core.outcome.verdict import Drop, IcmpDue
+from ipkit.core.skbuff import IpControlBlock, PacketType, SkBuff
+from ipkit.core.state.netns import NetNamespace, namespace_of
+from tests.kernel.namespace import Frame
+from tests.kernel.recordings import Command, Inject, Observed, Scenario, Wait
+
+ETHERNET: Final = 1
+UNLIMITED: Final = {
+    "net.ipv4.icmp_ratelimit": 0,
+    "net.ipv4.icmp_msgs_per_sec": 1_000_000,
+    "net.ipv4.icmp_msgs_burst": 1_000_000,
+}
+BETWEEN_FRAMES_NS: Final = 1_000_000
+
+
+def described(scenario: Scenario) -> dict[str, Any]:
+    """Return the host description with what was in force besides its text."""
+    host: dict[str, Any] = {"neigh_default": "resolve", **loads(scenario.host)}
+    host["sysctl"] = UNLIMITED | host.get("sysctl", {})
+    host["listen"] = [
+        *({"proto": "raw", "number": number} for number in scenario.raw),
+        *({"proto": "udp", "port": port} for port in scenario.udp),
+    ]
+    for group, dev in scenario.join:
+        host["link"][dev].setdefault("groups", []).append(group)
+    return host
+
+
+class Model:
+    """What this project says the kernel does."""
+
+    name = "model"
+
+    def __init__(self, kernel: KernelProfile = LINUX_6_18) -> None:
+        self._kernel = kernel
+
+    def play(self, scenario: Scenario) -> Iterator[Observed]:
+        description = described(scenario)
+        host = build_host(description, file=scenario.name, kernel=self._kernel)
+        net, now_ns = namespace_of(host), 0
+        for step in scenario.steps:
+            match step.action:
+                case Inject(dev, frame):
+                    now_ns += BETWEEN_FRAMES_NS
+                    yield _received(net, host, (dev, frame), now_ns)
+                case Wait(milliseconds):
+                    now_ns += milliseconds * 1_000_000
+                    yield _waited(net, now_ns)
+                case Command(words):
+                    _, _, _, dev, _, mtu = words.split()  # link set dev DEV mtu MTU
+                    description["link"][dev]["mtu"] = int(mtu)
+                    host = build_host(description, file=scenario.name, kernel=self._kernel)
+                    net = namespace_of(host)
+                    yield step.seen
+                case _:
+                    yield step.seen
+
+
+def _received(net: NetNamespace, host: HostConfig, came: tuple[str, bytes], now_ns: int) -> Observed:
+    dev, frame = came
+    journal = Journal(steps=[])
+    at = ipv4_at(ETHERNET, frame, 0, len(frame))
+    if at == NOT_IPV4:
+        return Observed()
+    link = vlan_do_receive(frame, 0, len(frame), host, host.links[dev])
+    kind = PacketType.OTHERHOST if link is None else eth_type_trans(ETHERNET, frame, 0, link)
+    skb = SkBuff(frame[at:], dev if link is None else link.name, kind, now_ns, cb=IpControlBlock(iif=dev))
+    return _seen(run(skb, net, journal))
+
+
+def _waited(net: NetNamespace, now_ns: int) -> Observed:
+    journal = Journal(steps=[])
+    for queue, exit_ in ip_expire(net.frags, now_ns):
+        for mib in exit_.mibs:
+            journal.counters[mib] = journal.counters.get(mib, 0) + 1
+        first = owed_about(queue)
+        if first is not None and isinstance(first.tag, SkBuff):
+            run_owed(IcmpDue(11, 1, 0, replace(first.tag, tstamp_ns=now_ns)), net, journal)
+    return _seen(journal)
+
+
+def _seen(journal: Journal) -> Observed:
+    steps = journal.steps or []
+    return Observed(
+        out=[Frame(one.dev, one.header + one.payload) for one in journal.emitted],
+        counters=_named(journal.counters),
+        drops=[(end.reason.value, end.func) for end in (*journal.ends, *journal.looped) if isinstance(end, Drop)],
+        icmp_send=[
+            (step.values["type"], step.values["code"])
+            for step in steps
+            if step.func == "icmp_send" and isinstance(step.values, dict) and step.values["sent"]
+        ],
+    )
+
+
+def _named(counters: Mapping[Counted, int]) -> dict[str, int]:
+    return {mib.value: amount for mib, amount in counters.items() if amount}
