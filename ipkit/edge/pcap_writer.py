@@ -33,12 +33,14 @@ class PcapSink:
         self._layout = RECORD_HEADERS[self._header.byte_order]
         self._tick_ns = 1 if self._header.nano else 1000
         self._begun = False
-        self._longest = 0
+        self._longest = 0  # of the frames that the header does not know of
 
     def rows(self, batch: FrameBatch, first: int, last: int) -> None:
         """Write rows as they were stored."""
         if first < last and self._stores_like(batch.origin):
             self._begin(batch.link_type)
+            if batch.origin is not self._model:
+                self._longest = max(self._longest, *batch.captured[first:last])
             self._output.add(batch.data[batch.record[first] : batch.record[last]])
             return
         for row in range(first, last):
@@ -51,7 +53,7 @@ class PcapSink:
         """Write a frame as it was stored, or anew where it has changed."""
         self._begin(frame.link_type)
         origin, stored = frame.origin if isinstance(frame.origin, tuple) else (None, b"")
-        if stored[RECORD_HEADER_BYTES:] != frame.data:
+        if origin is not self._model or len(frame.data) > len(stored) - RECORD_HEADER_BYTES:
             self._longest = max(self._longest, len(frame.data))
         if self._stores_like(origin):
             seconds, ticks, _, _ = self._layout.unpack_from(stored)

@@ -80,7 +80,7 @@ class PcapngSink:
             return
         section = origin.section
         stored = stored_packet(section, packet_block(section, record))
-        if frame.data != stored.data:
+        if len(frame.data) > len(stored.data):
             self._notes.longest = max(self._notes.longest, len(frame.data))
         block = encoded(section, stored, frame)
         if block is None:
@@ -179,7 +179,7 @@ class _Notes:
 
     def __init__(self) -> None:
         self.changed = False
-        self.longest = 0  # of the frames that are not as they were
+        self.longest = 0  # of the frames that are longer than they were, or new
         self._sections: list[int] = []  # where a section's length is
         self._snaplens: list[tuple[int, Layout, int]] = []  # where a snap length is, and which
 

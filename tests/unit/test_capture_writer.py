@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,10 @@ FRAMES: list[bytes | Captured] = [
     Captured(b"\x03" * 70_000, 0),
 ]
 DROP: Sequence[Frame] = ()
+
+
+def pcapng_with_snaplen(frames: Sequence[bytes], snaplen: int) -> bytes:
+    return pcapng_bytes(frames, interfaces=[Interface(snaplen=snaplen)])
 
 
 def copied(
@@ -301,9 +305,15 @@ class TestSnapLength:
         again = changed(tmp_path, capture(b"2" * 96, 96), {1: [{"data": b"x" * 200, "on_wire": 200}]})
         assert again == capture(b"x" * 200, 200)
 
-    def test_frames_beyond_it_in_the_input_are_left_alone(self, tmp_path: Path) -> None:
-        capture = pcap_bytes([b"1" * 200, b"2"], snaplen=96)
-        assert copied(tmp_path, capture, frames=[rows(tmp_path, capture)[0]])[:24] == pcap_header(snaplen=96)
+    @pytest.mark.parametrize("kind", [pcap_bytes, pcapng_with_snaplen])
+    def test_frames_beyond_it_in_the_input_are_left_alone(self, tmp_path: Path, kind: Callable[..., bytes]) -> None:
+        again = changed(tmp_path, kind([b"1" * 200, b"2"], snaplen=96), {0: [{"data": b"x" * 200}]})
+        assert again == kind([b"x" * 200, b"2"], snaplen=96)
+
+    def test_frames_of_another_file_fit_the_snap_length(self, tmp_path: Path) -> None:
+        short, long = pcap_bytes([b"1"], snaplen=96), pcap_bytes([b"2", b"3" * 97], snaplen=200)
+        assert copied(tmp_path, short, long)[:24] == pcap_header(snaplen=97)
+        assert copied(tmp_path, short, long, drop=[1])[:24] == pcap_header(snaplen=96)
 
 
 NANO = Interface(tsresol=9)
