@@ -71,6 +71,7 @@ class ForwardOptions:
     detail: Detail = Detail.VERDICT
     only: frozenset[str] = frozenset()
     counters: bool = False
+    keeps_frames: bool = True  # False: nobody wants what the host sends
 
 
 class _Received(NamedTuple):
@@ -110,7 +111,8 @@ class ForwardLane:
         seen["frames"] += len(batch)
         for row, (begin, captured) in enumerate(zip(batch.start, batch.captured, strict=True)):
             self._now = max(self._now, batch.tstamp_ns[row])
-            frames = out.changes[row] = []
+            frames: list[Frame] = []
+            out.changes[row] = frames
             if self._now >= self._net.frags.due_ns:
                 self._expire(self._now, batch.frame(row), frames, out.rows)
             at = ipv4_at(link_type, data, begin, captured)
@@ -147,13 +149,16 @@ class ForwardLane:
         summary |= {"kernel": self._options.host.kernel.name, "verdicts": self._tally.rows()}
         if self._options.counters:
             summary["counters"] = counters_by_name(self._counters)
+        notes = self._notes()
+        if notes:
+            summary["notes"] = notes
         return summary
 
     def has_finding(self) -> bool:
         """Tell whether a packet was dropped."""
         return bool(self._tally.by_verdict()["dropped"])
 
-    def notes(self) -> list[str]:
+    def _notes(self) -> list[str]:
         """Return what is to be said once: what was assumed, and what captures cannot tell."""
         notes = list(self._links.notes)
         assumed = self._net.neighbours.assumed
@@ -194,7 +199,7 @@ class ForwardLane:
         self._seen["gso"] += bool(skb.gso_size)
         self._tally.add(ending, batch.file, batch.first_number + row)
         if journal.emitted:
-            self._put_on_wire(batch.frame(row), journal, frames)
+            self._put_on_wire(batch.frame(row)._replace(tstamp_ns=self._now), journal, frames)
         if self._wish is RowWish.NONE or (self._wish is RowWish.LOOK and not self._needs_look(ending.verdict)):
             return
         if self._options.only and ending.verdict not in self._options.only:
@@ -239,9 +244,9 @@ class ForwardLane:
                     continue
                 header, link_type = b"", RAW
             kept.append(one)
-            data = header + one.payload
-            on_wire = len(header) + one.length
-            frames.append(Frame(like.file, 0, self._now, data, on_wire, link_type, dev))
+            if self._options.keeps_frames:
+                on_wire = len(header) + one.length
+                frames.append(Frame(like.file, 0, like.tstamp_ns, header + one.payload, on_wire, link_type, dev))
         journal.emitted = kept
         self._seen["emitted"] += len(kept)
 
