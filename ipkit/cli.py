@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "csum": "Verify, explain or repair checksums.",
     "fragment": "Cut datagrams to an MTU; make test input.",
     "reassemble": "Put fragments together, by anyone's rules.",
+    "route-lookup": "Ask the tables where packets go.",
 }
 """Every command and its line in the overview; the module of the same name in ipkit/commands holds the command."""
 

@@ -98,22 +98,50 @@ class Separated:
         return value if isinstance(value, str) else json_text(value)
 
 
+class Verbatim:
+    """A text that each row brings along under one key, and nothing else."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def row(self, row: Row) -> str:
+        """Return the row's text."""
+        return str(row[self._key])
+
+    def close(self, _summary: Mapping[str, object]) -> str:
+        """Return nothing: the form has no summary."""
+        return ""
+
+
 class Tables:
     """Tables for people, a new one each thousand rows; how it is drawn and what follows it is told from outside."""
 
-    def __init__(self, draw: Callable[[Sequence[Row]], str], conclude: Callable[[Mapping[str, object]], str]) -> None:
+    def __init__(
+        self,
+        draw: Callable[[Sequence[Row]], str],
+        conclude: Callable[[Mapping[str, object]], str],
+        *,
+        summary_first: bool = False,
+    ) -> None:
         self._draw = draw
         self._conclude = conclude
+        self._summary_first = summary_first  # where all rows fit one table
         self._held: list[Row] = []
 
     def row(self, row: Row) -> str:
         """Hold the row, or return a table that has become full."""
         self._held.append(row)
-        return self._drawn() if len(self._held) >= TABLE_ROWS else ""
+        if len(self._held) < TABLE_ROWS:
+            return ""
+        self._summary_first = False
+        return self._drawn()
 
     def close(self, summary: Mapping[str, object]) -> str:
         """Return the last table and what follows it."""
-        return self._drawn() + self._conclude(summary)
+        table, conclusion = self._drawn(), self._conclude(summary)
+        if self._summary_first:
+            return conclusion + (f"\n{table}" if table else "")
+        return table + conclusion
 
     def _drawn(self) -> str:
         text = self._draw(self._held) if self._held else ""

@@ -193,10 +193,16 @@ def capture_options(function: Callback) -> Callback:
         [
             click.argument("files", nargs=-1, metavar="[FILE]...", type=CaptureFile()),
             click.option("-w", "--write", type=CaptureFile(), metavar="FILE", help="Write the packets; - is stdout."),
-            click.option("-c", "--count", type=click.IntRange(min=1), metavar="N", help="Stop after N packets."),
-            click.option("--progress/--no-progress", default=None, help="A bar on stderr (default: on a terminal)."),
+            count_option,
+            progress_option,
         ],
     )
+
+
+count_option = click.option("-c", "--count", type=click.IntRange(min=1), metavar="N", help="Stop after N packets.")
+progress_option = click.option(
+    "--progress/--no-progress", default=None, help="A bar on stderr (default: on a terminal)."
+)
 
 
 def _profile(_ctx: click.Context, _param: click.Parameter, name: str) -> KernelProfile:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import inf
+from typing import Any, Final, Protocol, TypeAlias
 
 import click
 
 from ipkit.commands._columns import Column
-from ipkit.commands._formats import JsonDocument, JsonLines, Separated, Sink, Tables
-from ipkit.commands._options import MACHINE_FORMATS, ReportOptions
+from ipkit.commands._formats import JsonDocument, JsonLines, Separated, Sink, Tables, Verbatim
+from ipkit.commands._options import ReportOptions
 from ipkit.core.lanes import ReportRow, Row, RowWish
 
 NOTHING: Final = "-"
@@ -61,18 +62,25 @@ class ByteSink(Protocol):
         ...
 
 
+Conclude: TypeAlias = Callable[[Mapping[str, object], str], str]
+"""Draws a summary in a table format; given, it stands before the rows where they fit one table."""
+
+
 class Report:
     """One command's report: rows as they come, then the summary."""
 
-    def __init__(self, options: ReportOptions, columns: Sequence[Column], out: ByteSink) -> None:
+    def __init__(
+        self, options: ReportOptions, columns: Sequence[Column], out: ByteSink, conclude: Conclude | None = None
+    ) -> None:
         self._options = options
         self._columns = columns
+        self._conclude = conclude
         self._details = [column for column in columns if not column.is_cell]
         self._out = out
         self._width = shutil.get_terminal_size().columns if out.isatty() else 0
         self._colour = _wants_colour(options, out)
         self._sink = self._make_sink()
-        self._machine = options.format in MACHINE_FORMATS
+        self._machine = not isinstance(self._sink, Tables)
         self._shown = 0
         self._left_out = 0
         self._notes: list[str] = []
@@ -108,6 +116,32 @@ class Report:
         self._write("".join(pending))
         self._out.flush()
 
+    @property
+    def room(self) -> float:
+        """How many more rows will be shown."""
+        if self._options.quiet:
+            return 0
+        return self._options.limit - self._shown if self._options.limit and not self._machine else inf
+
+    @property
+    def keeps_rows_apart(self) -> bool:
+        """Whether the text of a row depends on no other row, but for the first one."""
+        return self._machine and not self._options.quiet
+
+    def text_of(self, row: Row) -> str:
+        """Return a row as it would be written; texts() writes it."""
+        return self._sink.row(row)
+
+    def texts(self, texts: Sequence[str]) -> None:
+        """Write rows whose texts are known."""
+        self._write("".join(texts))
+        self._out.flush()
+
+    def leave_out(self, rows: int) -> None:
+        """Count rows that would have been shown, had there been room."""
+        if not self._options.quiet:
+            self._left_out += rows
+
     def close(self, summary: Mapping[str, object]) -> None:
         """Write the summary; the report is complete and may appear at its place."""
         if self._options.quiet < 2:
@@ -126,7 +160,9 @@ class Report:
             return JsonDocument()
         if name in ("csv", "tsv"):
             return Separated(self._columns, "," if name == "csv" else "\t", summary_only=quiet)
-        return Tables(self._table, self._conclusion)
+        if [column.key for column in self._columns] == [name]:
+            return Verbatim(name)
+        return Tables(self._table, self._conclusion, summary_first=self._conclude is not None)
 
     def _table(self, rows: Sequence[Row]) -> str:
         """Draw some rows; on a terminal too narrow for all columns, what says nothing steps out of the grid."""
@@ -152,6 +188,8 @@ class Report:
             rows = "row" if self._left_out == 1 else "rows"
             lines.append(f"({self._left_out} more {rows} not shown; --limit 0 shows all)\n")
         lines += [f"{note}\n" for note in self._notes]
+        if self._conclude is not None:
+            return self._conclude(summary, self._table_format) + "".join(lines)
         if self._shown:
             lines.append("\n")
         return "".join(lines) + summary_text(summary, self._table_format)

@@ -13,8 +13,9 @@ from typing import Final, NamedTuple
 
 from ipkit.core.host.fib import TABLE_MAIN, FibResult, Metrics, Route, RouteFlag, RouteType, RuleAction
 from ipkit.core.host.fib_explain import Trace
+from ipkit.core.host.iproute_text import table_text
 from ipkit.core.host.kernel import ReverseFilterErrno
-from ipkit.core.host.route_text import metrics_text, route_text, table_name, tos_text
+from ipkit.core.host.route_text import metrics_text, route_text, tos_text
 from ipkit.core.host.words import prefix_text
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.route import InputFlow, OutputFlow, Refused, ip_route_input_noref, ip_route_output_key
@@ -152,7 +153,7 @@ def iproute2_lines(question: Question, answer: Answer) -> Lines:
     words += [f"tos {tos_text(found.entry.tos)}"] if found and found.entry and found.entry.tos else []
     words += [f"via {gateway_text(route)}"] if route.uses_gateway else []
     words.append(f"dev {route.dev}")
-    words += [f"table {table_name(found.table)}"] if found and found.table not in (0, TABLE_MAIN) else []
+    words += [f"table {table_text(found.table)}"] if found and found.table not in (0, TABLE_MAIN) else []
     is_output = route.iif is None
     words += [f"src {address_text(route.prefsrc)}"] if is_output and route.prefsrc != question.src else []
     words += [MULTICAST_ARTEFACT] if route.flags & RouteFlag.MULTICAST else []

@@ -72,6 +72,9 @@ def _full_check(routing: Routing, flow: InputFlow, dst: int, oif: str, trace: Tr
     """
     tables, link = routing.tables, routing.host.links[flow.iif]
     key = _reverse_key(routing, flow, dst, oif)
+    if trace is not None:
+        source = address_text(flow.saddr)
+        trace.append(Fact("__fib_validate_source", f"the way back to {source}", {"source": source}))
     found = fib_lookup(tables, key, trace)
     if found.errno or found.entry is None:
         return Source.OTHER_WAY if link.conf.rp_filter else Source.ACCEPTED

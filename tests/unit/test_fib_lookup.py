@@ -305,16 +305,24 @@ def test_a_table_that_is_not_there_has_no_answer() -> None:
 
 def test_the_walk_is_told() -> None:
     links = [link("eth0", 2), link("eth1", 3)]
-    entries = [*TABLES, route("10.3.0.0/16", B, tos=0x10, table=100), route("10.3.0.0/24", A, table=100)]
+    entries = [
+        *TABLES,
+        route("10.3.0.0/16", B, tos=0x10, table=100),
+        route("10.3.0.0/24", B, tos=0x08, table=100),
+        route("10.3.0.0/24", A, table=100),
+        route("10.3.0.0/24", B, table=100, priority=9),
+    ]
     rules = [Rule(90, iif="eth1", table=7), Rule(100, table=100)]
     trace: Trace = []
     fib_lookup(FibTables(host(entries, *rules, links=links)), FibKey(number("10.3.0.1")), trace)
     assert [say for _, say, _ in trace] == [
-        "rule 0: lookup local",
-        "  table local: nothing fits",
-        "rule 90: passed by, iif differs",
-        "rule 100: lookup 100",
-        "  table 100: 10.3.0.0/24 via 10.0.0.9 dev eth0",
-        "  10.3.0.0/16 tos 0x10 via 10.1.0.9 dev eth1: shorter prefix",
-        "  default via 10.1.0.9 dev eth1: shorter prefix",
+        "rule 0: from all lookup local",
+        "table local: nothing fits",
+        "rule 90: from all iif eth1 lookup 7: passed by, iif differs",
+        "rule 100: from all lookup 100",
+        "table 100: 10.3.0.0/24 via 10.0.0.9 dev eth0",
+        "10.3.0.0/24 tos 0x08 via 10.1.0.9 dev eth1: other TOS",
+        "10.3.0.0/24 via 10.1.0.9 dev eth1 metric 9: comes later",
+        "10.3.0.0/16 tos 0x10 via 10.1.0.9 dev eth1: shorter prefix",
+        "default via 10.1.0.9 dev eth1: shorter prefix",
     ]

@@ -51,7 +51,7 @@ def seen(table: PrefixTable, address: int) -> list[Place]:
 
 
 @given(PLACES, st.lists(ADDRESSES, min_size=1, max_size=20))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_few_routes(places: list[Place], addresses: list[int]) -> None:
     table = FibTable(FibEntry(p, length, TABLE_MAIN, RouteType.UNICAST) for p, length in places)
     for address in addresses:
@@ -59,7 +59,7 @@ def test_few_routes(places: list[Place], addresses: list[int]) -> None:
 
 
 @given(PLACES, PLACES, st.lists(ADDRESSES, min_size=1, max_size=20))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_columns_with_single_routes_among_them(many: list[Place], few: list[Place], addresses: list[int]) -> None:
     table = BulkTable([FibEntry(p, n, TABLE_LOCAL, RouteType.LOCAL) for p, n in few], columns(many, TEMPLATE))
     for address in addresses:

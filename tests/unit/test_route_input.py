@@ -349,7 +349,7 @@ def test_what_decided_is_told() -> None:
     routing = host(routes=["10.7.0.0/16 nexthop via 10.1.0.9 nexthop via 10.1.0.8"], sysctl={"conf.t0.rp_filter": 1})
     ip_route_input_noref(InputFlow(number("10.7.0.1"), number("10.0.0.5"), 0, "t0"), routing, trace)
     assert [func for func, _, _ in trace] == [
-        "fib_table_lookup", "fib_select_multipath", "fib_table_lookup", "fib_validate_source",
+        "fib_table_lookup", "fib_select_multipath", "__fib_validate_source", "fib_table_lookup", "fib_validate_source",
     ]  # fmt: skip
     assert trace[-1][1] == "source 10.0.0.5: accepted, and on this link"
     trace.clear()

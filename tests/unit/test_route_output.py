@@ -266,7 +266,7 @@ def test_what_decided_is_told() -> None:
     trace: Trace = []
     ip_route_output_key(OutputFlow(number("99.1.1.1"), oif="t0"), two_armed(), trace)
     assert [say for _, say, _ in trace] == [
-        "  table main: nothing fits",
+        "table main: nothing fits",
         "taken to be on link t0",
         "source 10.0.0.1, by t0",
     ]

@@ -7,13 +7,14 @@ somebody brought a list for it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from errno import errorcode
+from errno import EAGAIN, errorcode
 from typing import TypeAlias
 
 from ipkit.core.host.fib import FibEntry, FibResult, RuleAction
 from ipkit.core.host.fib_rules import FibKey, RuleStep, differing
 from ipkit.core.host.fib_table import Leaf
-from ipkit.core.host.route_text import table_name, tos_text, way_text
+from ipkit.core.host.iproute_text import rule_text, table_text
+from ipkit.core.host.route_text import tos_text, way_text
 from ipkit.core.host.words import prefix_text
 
 WalkStep: TypeAlias = tuple[str, str, Mapping[str, object]]
@@ -37,17 +38,14 @@ def entry_text(leaf: Leaf, entry: FibEntry) -> str:
 def rule_asked(trace: Trace, step: RuleStep, key: FibKey, *, selected: bool) -> None:
     """Tell what came of asking one rule."""
     rule, by = step.rule, differing(step, key)
+    say = f"rule {rule.pref}: {rule_text(rule).removesuffix(f' pref {rule.pref}')}"
     values: dict[str, object] = {"rule": rule.pref, "selected": selected}
-    if selected:
-        doing = rule.action.value
-        if rule.action is RuleAction.LOOKUP and not rule.l3mdev:
-            doing = f"lookup {table_name(rule.table)}"
-        elif rule.action is RuleAction.GOTO:
-            doing = f"goto {rule.target}" if step.target is not None else f"goto {rule.target}, which is not there"
-        trace.append(("fib_rules_lookup", f"rule {rule.pref}: {doing}", values))
-    else:
-        why = f"{by} differs" if by else "not, and everything fits"
-        trace.append(("fib_rules_lookup", f"rule {rule.pref}: passed by, {why}", values | {"by": by or "not"}))
+    if not selected:
+        say += f": passed by, {by} differs" if by else ": passed by, everything fits"
+        values["by"] = by or "not"
+    elif rule.action is RuleAction.GOTO and step.target is None:
+        say += ": nothing is there"
+    trace.append(("fib_rules_lookup", say, values))
 
 
 def rule_suppressed(trace: Trace, step: RuleStep, result: FibResult) -> None:
@@ -59,22 +57,27 @@ def rule_suppressed(trace: Trace, step: RuleStep, result: FibResult) -> None:
 def entry_lost(trace: Trace, leaf: Leaf, entry: FibEntry, why: str) -> None:
     """Tell that a covering route is not used."""
     prefix = prefix_text(leaf.prefix, leaf.length)
-    trace.append(("fib_table_lookup", f"  {entry_text(leaf, entry)}: {why}", {"prefix": prefix, "lost": why}))
+    trace.append(("fib_table_lookup", f"{entry_text(leaf, entry)}: {why}", {"prefix": prefix, "lost": why}))
 
 
-def table_answered(trace: Trace, number: int, result: FibResult, rest: Iterable[Leaf]) -> None:
-    """Tell what a table answered, and which shorter prefixes were not asked because of it."""
-    values: dict[str, object] = {"table": table_name(number)}
+def table_answered(trace: Trace, at: int, number: int, result: FibResult, leaves: Iterable[Leaf]) -> None:
+    """Tell what a table answered, before what was told of its routes; and which routes were not asked because of it."""
+    values: dict[str, object] = {"table": table_text(number)}
     if result.entry is None:
-        trace.append(("fib_table_lookup", f"  table {table_name(number)}: nothing fits", values))
+        trace.insert(at, ("fib_table_lookup", f"table {table_text(number)}: nothing fits", values))
         return
     won = Leaf(result.prefix, result.length, (result.entry,))
     values["prefix"] = prefix_text(won.prefix, won.length)
-    say = f"  table {table_name(number)}: {entry_text(won, result.entry)}"
+    say = f"table {table_text(number)}: {entry_text(won, result.entry)}"
     if result.errno:
         values["errno"] = errorcode[result.errno]
-        say += f", {errorcode[result.errno]}"
-    trace.append(("fib_table_lookup", say, values))
-    for leaf in rest:
-        for entry in leaf.entries:
-            entry_lost(trace, leaf, entry, "shorter prefix")
+        say += f", {errorcode[result.errno]}" if result.errno != EAGAIN else ", on to the next rule"
+    trace.insert(at, ("fib_table_lookup", say, values))
+    for leaf in leaves:
+        if leaf.length < result.length:
+            for entry in leaf.entries:
+                entry_lost(trace, leaf, entry, "shorter prefix")
+        elif leaf.length == result.length:
+            place = leaf.entries.index(result.entry)
+            for entry in leaf.entries[place + 1 :]:
+                entry_lost(trace, leaf, entry, "comes later")

@@ -144,12 +144,12 @@ def fib_table_lookup(tables: FibTables, number: int, key: FibKey, trace: Trace |
     Kernel: net/ipv4/fib_trie.c
     """
     table = tables.table(number)
+    told = len(trace) if trace is not None else 0
     result = NO_MATCH if table is None else _first_usable(tables, table, key, trace)
     if result.entry is not None:
         result = result._replace(table=number)
     if trace is not None:
-        rest = table.leaves(key.daddr) if table is not None and result.entry is not None else ()
-        table_answered(trace, number, result, (leaf for leaf in rest if leaf.length < result.length))
+        table_answered(trace, told, number, result, table.leaves(key.daddr) if table is not None else ())
     return result
 
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from ipkit.core.host.fib import BulkRoutes, FibEntry
 
 SEGMENT: Final = 1 << 31
 """Set in a slot whose 256 addresses do not all have the same longest prefix."""
+
+
+T = TypeVar("T")
 
 
 class Leaf(NamedTuple):
@@ -33,6 +36,10 @@ class PrefixTable(Protocol):
 
     def leaves(self, address: int) -> Iterator[Leaf]:
         """Yield what covers an address, longest prefix first."""
+        ...
+
+    def longest(self, address: int) -> Leaf:
+        """Return the longest prefix over an address with its routes; without any: NO_LEAF."""
         ...
 
     def leaf(self, prefix: int, length: int) -> Leaf:
@@ -62,6 +69,10 @@ class FibTable:
             if leaf is not None:
                 yield leaf
 
+    def longest(self, address: int) -> Leaf:
+        """Return the longest prefix over an address with its routes; without any: NO_LEAF."""
+        return next(self.leaves(address), NO_LEAF)
+
     def leaf(self, prefix: int, length: int) -> Leaf:
         """Return the routes of exactly one prefix."""
         return self.by_prefix.get((length, prefix), NO_LEAF)
@@ -73,8 +84,19 @@ class BulkTable:
     def __init__(self, entries: Iterable[FibEntry], bulk: BulkRoutes) -> None:
         self._few = FibTable(entries)
         self._bulk = bulk
-        self._slots: PrefixSlots | None = None
-        self._numbered: list[Leaf] = []
+        self._painted: PaintedTable | None = None
+
+    @property
+    def painted(self) -> PaintedTable:
+        """The table by address; made at first sight."""
+        if self._painted is None:
+            self._painted = PaintedTable(self._bulk, self._few_leaves())
+        return self._painted
+
+    def _few_leaves(self) -> list[Leaf]:
+        """Return the single routes, what the columns have of the same prefix behind them."""
+        places = sorted((prefix, length) for length, prefix in self._few.by_prefix)
+        return [self.leaf(*place) for place in places]
 
     def leaves(self, address: int) -> Iterator[Leaf]:
         """Yield what covers an address, longest prefix first."""
@@ -88,20 +110,17 @@ class BulkTable:
                 yield leaf
 
     def longest(self, address: int) -> Leaf:
-        """Return the longest prefix over an address with its routes."""
-        number = (self._slots or self._painted()).number_over(address)
-        bulk = self._bulk
-        if number > len(bulk.prefixes):
-            return self._numbered[number - len(bulk.prefixes) - 1]
-        if not number:
-            return NO_LEAF
+        """Return the longest prefix over an address with its routes; without any: NO_LEAF."""
+        painted, bulk = self.painted, self._bulk
+        number = painted.number_over(address)
         row = number - 1
-        return Leaf(bulk.prefixes[row], bulk.lengths[row], (bulk.templates[bulk.kinds[row]],))
+        if 0 <= row < len(bulk.prefixes):
+            return Leaf(bulk.prefixes[row], bulk.lengths[row], painted.entries[painted.kinds[number]])
+        return painted.few[row - len(bulk.prefixes)] if number else NO_LEAF
 
     def leaf(self, prefix: int, length: int) -> Leaf:
         """Return the routes of exactly one prefix."""
-        few = self._few.leaf(prefix, length)
-        bulk = self._bulk
+        few, bulk = self._few.leaf(prefix, length), self._bulk
         row = bisect_left(bulk.prefixes, prefix)
         while row < len(bulk.prefixes) and bulk.prefixes[row] == prefix:
             if bulk.lengths[row] == length:
@@ -109,63 +128,72 @@ class BulkTable:
             row += 1
         return few
 
-    def _painted(self) -> PrefixSlots:
-        """Give every row and every single prefix its number in the slots, shorter ones before longer ones inside."""
-        bulk, slots, done = self._bulk, PrefixSlots(), 0
-        for length, prefix in sorted(self._few.by_prefix, key=lambda place: (place[1], place[0])):
-            upto = bisect_left(bulk.prefixes, prefix, done)
-            while upto < len(bulk.prefixes) and bulk.prefixes[upto] == prefix and bulk.lengths[upto] <= length:
-                upto += 1
-            slots.paint(bulk.prefixes, bulk.lengths, range(done, upto))
-            self._numbered.append(self.leaf(prefix, length))
-            number = len(bulk.prefixes) + len(self._numbered)
-            slots.paint({number - 1: prefix}, {number - 1: length}, range(number - 1, number))
-            done = upto
-        slots.paint(bulk.prefixes, bulk.lengths, range(done, len(bulk.prefixes)))
-        self._slots = slots
-        return slots
 
+class PaintedTable:
+    """The number of the longest prefix over every address, in two array reads at most (DIR-24-8), and its routes.
 
-class Numbers(Protocol):
-    """Something that gives a number for an index: a column, or a mapping of a few."""
+    Rows of the columns are numbered from 1, the few single prefixes behind them; 0 is where nothing is.
+    """
 
-    def __getitem__(self, index: int, /) -> int:
-        """Return one number."""
-        ...
-
-
-class PrefixSlots:
-    """The number of the longest prefix over every address: two array reads at most (DIR-24-8)."""
-
-    def __init__(self) -> None:
-        self._top = array("I", bytes(4 << 24))
-        self._low = array("I")
+    def __init__(self, bulk: BulkRoutes, few: list[Leaf]) -> None:
+        self.few = few
+        self.top = array("I", (0,)) * (1 << 24)
+        self.low = array("I")
+        self.entries = [(), *((template,) for template in bulk.templates), *(leaf.entries for leaf in few)]
+        first_few = len(bulk.templates) + 1
+        self.kinds = array("I", (0,))
+        self.kinds.extend(kind + 1 for kind in bulk.kinds)
+        self.kinds.extend(range(first_few, first_few + len(few)))
+        self._paint_all(bulk)
 
     def number_over(self, address: int) -> int:
-        """Return the number painted over an address; 0: none."""
-        number = self._top[address >> 8]
-        if number >= SEGMENT:
-            return self._low[number - SEGMENT << 8 | address & 255]
-        return number
+        """Return the number painted over an address."""
+        number = self.top[address >> 8]
+        return self.low[number - SEGMENT << 8 | address & 255] if number >= SEGMENT else number
 
-    def paint(self, prefixes: Numbers, lengths: Numbers, rows: range) -> None:
-        """Paint rows with their index + 1; what is painted later covers what was there."""
-        top, low = self._top, self._low
+    def by_address(self, values: Sequence[T]) -> Callable[[int], T]:
+        """Return a function from an address to the value that stands where its routes stand in `entries`."""
+        top, low, kinds = self.top, self.low, self.kinds
+
+        def value_over(address: int) -> T:
+            number = top[address >> 8]
+            if number >= SEGMENT:
+                number = low[number - SEGMENT << 8 | address & 255]
+            return values[kinds[number]]
+
+        return value_over
+
+    def _paint_all(self, bulk: BulkRoutes) -> None:
+        """Paint in the order of prefixes, a shorter one before the longer ones inside it."""
+        rows, done = len(bulk.prefixes), 0
+        for place, leaf in enumerate(self.few, 1):
+            upto = bisect_left(bulk.prefixes, leaf.prefix, done)
+            while upto < rows and bulk.prefixes[upto] == leaf.prefix and bulk.lengths[upto] <= leaf.length:
+                upto += 1
+            self._paint(bulk, range(done, upto), 1)
+            alone = BulkRoutes(array("I", (leaf.prefix,)), array("B", (leaf.length,)), array("I"), ())
+            self._paint(alone, range(1), rows + place)
+            done = upto
+        self._paint(bulk, range(done, rows), 1)
+
+    def _paint(self, bulk: BulkRoutes, rows: range, first: int) -> None:
+        """Paint rows with their index and what the first one is to be called; later ones cover earlier ones."""
+        top, low, prefixes, lengths = self.top, self.low, bulk.prefixes, bulk.lengths
         for row in rows:
             prefix, length = prefixes[row], lengths[row]
             if length == 24:
-                top[prefix >> 8] = row + 1
+                top[prefix >> 8] = row + first
             elif length < 24:
                 begin, count = prefix >> 8, 1 << 24 - length
-                top[begin : begin + count] = array("I", (row + 1,)) * count
+                top[begin : begin + count] = array("I", (row + first,)) * count
             else:
                 begin, count = self._segment(prefix >> 8) + (prefix & 255), 1 << 32 - length
-                low[begin : begin + count] = array("I", (row + 1,)) * count
+                low[begin : begin + count] = array("I", (row + first,)) * count
 
     def _segment(self, slot: int) -> int:
         """Return where the 256 addresses of a slot lie, made from what covered all of them."""
-        number = self._top[slot]
+        number = self.top[slot]
         if number < SEGMENT:
-            self._low.extend(array("I", (number,)) * 256)
-            number = self._top[slot] = SEGMENT + (len(self._low) >> 8) - 1
+            self.low.extend(array("I", (number,)) * 256)
+            number = self.top[slot] = SEGMENT + (len(self.low) >> 8) - 1
         return number - SEGMENT << 8

@@ -18,10 +18,10 @@ from ipkit.core.host.fib import (
     NextHopFlag,
     RouteType,
 )
-from ipkit.core.host.words import TABLES, TOS_NAMES, scope_text
+from ipkit.core.host.iproute_text import table_text
+from ipkit.core.host.words import TOS_NAMES, scope_text
 from ipkit.core.wire.ipv4 import address_text
 
-TABLE_NAMES: Final = MappingProxyType({number: name for name, number in TABLES.items()})
 TOS_TEXTS: Final = MappingProxyType(
     {value: name for name, value in TOS_NAMES.items() if name.isupper() or name[:2] in ("AF", "CS")}
 )
@@ -38,11 +38,6 @@ METRIC_ORDER: Final = (
     "rto_min", "initrwnd", "quickack", "congctl", "fastopen_no_cookie",
 )  # fmt: skip
 """As the kernel numbers them, and so as they are printed."""
-
-
-def table_name(number: int) -> str:
-    """Return what a table is called where no names file says otherwise."""
-    return TABLE_NAMES.get(number, str(number))
 
 
 def tos_text(tos: int) -> str:
@@ -105,7 +100,7 @@ def route_text(entry: FibEntry, prefix: str, table: int) -> str:
     words += [f"tos {tos_text(entry.tos)}"] if entry.tos else []
     words += [f"nhid {entry.nhid}"] if entry.nhid else []
     words += [way_text(entry.nexthops[0])] if len(entry.nexthops) == 1 else []
-    words += [f"table {table_name(table)}"] if table != TABLE_MAIN else []
+    words += [f"table {table_text(table)}"] if table != TABLE_MAIN else []
     words += [f"proto {entry.protocol}"] if entry.protocol != "boot" else []
     words += [f"scope {scope_text(entry.scope)}"] if entry.scope != SCOPE_UNIVERSE else []
     words += [f"src {address_text(entry.prefsrc)}"] if entry.prefsrc else []
