@@ -18,7 +18,7 @@ from ipkit.commands._columns import Column
 from ipkit.commands._interrupts import Interrupts
 from ipkit.commands._options import CaptureOptions, ReportOptions
 from ipkit.commands._progress import Progress
-from ipkit.commands._render import Report
+from ipkit.commands._render import Conclude, Report
 from ipkit.core.frames import Frame
 from ipkit.core.lanes import Lane, LaneResult, RowWish
 from ipkit.errors import CaptureError, ExitStatus
@@ -34,6 +34,7 @@ def run_captures(
     columns: Sequence[Column],
     make_lane: Callable[[RowWish], Lane],
     icmp_to: str | None = None,
+    conclude: Conclude | None = None,
 ) -> ExitStatus:
     """Take captures through a lane and report; the status is the command's."""
     from ipkit.edge.capture_reader import CaptureStream
@@ -41,7 +42,7 @@ def run_captures(
     names = input_names(captures.files)
     with (
         Interrupts() as interrupts,
-        opened_report(options, columns, captures.write) as report,
+        opened_report(options, columns, captures.write, conclude) as report,
         opened_writer(captures.write) as writer,
         opened_writer(icmp_to) as icmp,
     ):
@@ -72,7 +73,9 @@ def input_names(files: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @contextmanager
-def opened_report(options: ReportOptions, columns: Sequence[Column], packets_to: str | None) -> Iterator[Report]:
+def opened_report(
+    options: ReportOptions, columns: Sequence[Column], packets_to: str | None, conclude: Conclude | None = None
+) -> Iterator[Report]:
     """Open the report where it belongs: stdout, a file, or stderr where the packets take stdout."""
     from ipkit.edge.output_target import STDOUT, OutputTarget, are_one, descriptor_of
 
@@ -82,7 +85,7 @@ def opened_report(options: ReportOptions, columns: Sequence[Column], packets_to:
     if packets_to is not None and are_one(packets_to, place):
         raise click.UsageError(f"packets and report cannot both go to {place}", click.get_current_context())
     with OutputTarget(place) as target:
-        yield Report(options, columns, target)
+        yield Report(options, columns, target, conclude)
 
 
 @contextmanager

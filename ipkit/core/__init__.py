@@ -96,6 +96,7 @@ The floor plan: each kernel function and the room it lives in.
     raw_sendmsg                    raw_send.py
     ip_error                       receive.py
     ip_rcv                         receive.py
+    ip_rcv_core                    receive.py
     ip_rcv_finish                  receive.py
     ip_rcv_options                 receive.py
     rt_set_nexthop                 route_entry.py

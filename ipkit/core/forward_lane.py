@@ -308,7 +308,7 @@ class _Links:
         link = self._host.links.get(name) if name else self._first
         if link is not None:
             return link
-        if self._first is None or self._named or name == self._forced:
+        if self._first is None or self._named:
             raise HostError(self._named or "the built-in host", "", f"there is no link {name}")
         self.notes[f"the built-in host has no link {name}: its frames come in by {self._first.name}"] = None
         return self._first

@@ -11,9 +11,10 @@ from typing import Final, NamedTuple
 
 import ipkit.core
 from ipkit.core.lanes import RowValue
-from ipkit.core.outcome.counters import Counted
+from ipkit.core.outcome.counters import Counted, Mib
 from ipkit.core.outcome.journal import Emitted, End, Journal, Step
 from ipkit.core.outcome.verdict import Delivered, Drop, Queued, Stolen, Transmitted
+from ipkit.core.receive import ECN_MIBS
 
 VERDICTS: Final = ("forwarded", "delivered", "dropped", "queued", "stolen")
 TIMER: Final = "timer"
@@ -30,23 +31,29 @@ class Ending(NamedTuple):
     mibs: tuple[Counted, ...] = ()
 
 
+AMBIENT: Final = frozenset({Mib.IN_RECEIVES, *ECN_MIBS})
+"""What moves for every packet, whatever becomes of it."""
+
 CUT_SHORT: Final = Ending("dropped", TRUNCATED)
 
 
 def ending_of(journal: Journal) -> Ending:
     """Return how a packet ended: several fragments of one end as the first that did not pass."""
     end = _decisive(journal.ends)
+    moved = journal.moved
     match end:
         case Drop():
-            return Ending("dropped", end.reason.value, end.func, journal.moved)
+            if moved and moved[0] is Mib.IN_RECEIVES:
+                moved = tuple(mib for mib in moved if mib not in AMBIENT)
+            return Ending("dropped", end.reason.value, end.func, moved)
         case Delivered():
-            return Ending("delivered", end.to, end.func, journal.moved)
+            return Ending("delivered", end.to, end.func, moved)
         case Queued():
-            return Ending("queued", end.why, end.func, journal.moved)
+            return Ending("queued", end.why, end.func, moved)
         case Stolen():
             return Ending("stolen", "", end.func)
         case Transmitted():
-            return Ending("forwarded", "", "ip_forward", journal.moved)
+            return Ending("forwarded", "", "ip_forward", moved)
 
 
 def _decisive(ends: Sequence[End]) -> End:

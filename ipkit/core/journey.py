@@ -154,7 +154,7 @@ class _Journey:
         result = act(skb, self._net, trace)
         self._write(self._depth, (stage, told_outcome(result), {}))
         for step in trace:
-            self._write(self._depth + 1, step)
+            self._write(self._depth + 1 + step[0].lstrip("_").startswith("fib_"), step)  # below input routing
         return result
 
     def _write(self, depth: int, step: tuple[str, str, Mapping[str, object]]) -> None:

@@ -40,6 +40,14 @@ SHORT: Final = Drop(DropReason.IP_INHDR, "ip_rcv_core")
 
 
 def ip_rcv(skb: SkBuff, _net: NetNamespace, trace: Trace | None) -> StageResult:
+    """Take what a link brought; PRE_ROUTING stands behind.
+
+    Kernel: net/ipv4/ip_input.c
+    """
+    return ip_rcv_core(skb, trace)
+
+
+def ip_rcv_core(skb: SkBuff, trace: Trace | None) -> StageResult:
     """Decide whether what a link brought is an IPv4 datagram, and cut it to its length.
 
     Kernel: net/ipv4/ip_input.c
@@ -109,9 +117,11 @@ def ip_rcv_finish(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageR
 def _routed(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> Route | Refused:
     _, tos, _, _, _, _, protocol, _, saddr, daddr = unpack_from(skb.data)
     flow = InputFlow(daddr, saddr, tos, skb.dev, protocol, skb.mark, skb.data, 0, 0, skb.tstamp_ns)
-    looked_up = ip_route_input_noref(flow, net.routing, trace)
-    if trace is not None:
-        trace.append(_told(flow, looked_up))
+    if trace is None:
+        return ip_route_input_noref(flow, net.routing)
+    walk: Trace = []
+    looked_up = ip_route_input_noref(flow, net.routing, walk)
+    trace += [_told(flow, looked_up), *walk]
     return looked_up
 
 

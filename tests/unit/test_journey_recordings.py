@@ -60,9 +60,9 @@ WITHOUT_EVENT = frozenset({"ip_frag_reasm"})
 def played(name: str) -> list[tuple[Step, Observed]]:
     scenario = load(name)
     skipped = {*NOT_YET_STEPS.get(name, ()), *BY_CHANCE.get(name, ())}
-    compared = [step for step in scenario.steps if isinstance(step.action, Inject | Wait) and step.number not in skipped]
-    seen = dict(enumerate(Model().play(scenario)))
-    return [(step, seen[step.number]) for step in compared]
+    steps = zip(scenario.steps, Model().play(scenario), strict=True)
+    compared = [(step, seen) for step, seen in steps if isinstance(step.action, Inject | Wait)]
+    return [(step, seen) for step, seen in compared if step.number not in skipped]
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
