@@ -158,3 +158,20 @@ def test_a_termination_leaves_what_stood_there(folder: Path) -> None:
         "out.pcap": b"before",
         "web.pcap": WEB.read_bytes(),
     }
+
+
+def test_an_interrupt_while_the_program_is_being_loaded() -> None:
+    """A click that interrupts stands in for a user who is quick."""
+    script = """
+import signal, sys
+from importlib.abc import MetaPathFinder
+class Quick(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "click":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Quick())
+from ipkit.__main__ import main
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=PATIENCE_S, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"", b"")
