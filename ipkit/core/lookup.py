@@ -21,7 +21,7 @@ from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.route import InputFlow, OutputFlow, Refused, ip_route_input_noref, ip_route_output_key
 from ipkit.core.route_flow import is_multicast
 from ipkit.core.state.routing import Routing
-from ipkit.core.wire.ipv4 import PROTO_UDP, address_text
+from ipkit.core.wire.ipv4 import PROTO_UDP, Ipv4Header, address_text, build
 
 COMPLAINTS: Final = MappingProxyType(
     {
@@ -47,6 +47,7 @@ CACHE_FLAGS: Final = MappingProxyType(
 MULTICAST_ARTEFACT: Final = "rt_offload_failed"
 """How iproute2 reads the flag of a multicast route: both are the same bit."""
 
+CUSTOM_HASH: Final = 3
 LARGEST_DECIMAL_MARK: Final = 15
 NS_PER_S: Final = 1_000_000_000
 
@@ -75,12 +76,16 @@ class Answer(NamedTuple):
     type: str = ""
     reason: DropReason | None = None  # what a packet would be dropped as
     found: FibResult | None = None
+    carrier_minded: frozenset[str] = frozenset()
 
 
 def ask(question: Question, routing: Routing, trace: Trace | None = None) -> Answer:
     """Return what `ip route get` would find out."""
-    if question.iif:
-        return _of_input(question, routing, trace)
+    said = _of_input(question, routing, trace) if question.iif else _of_output(question, routing, trace)
+    return said._replace(carrier_minded=routing.tables.carrier_minded) if routing.tables.carrier_minded else said
+
+
+def _of_output(question: Question, routing: Routing, trace: Trace | None) -> Answer:
     flow = OutputFlow(
         question.dst,
         question.src,
@@ -88,7 +93,7 @@ def ask(question: Question, routing: Routing, trace: Trace | None = None) -> Ans
         question.oif,
         question.protocol,
         question.mark,
-        question.data,
+        question.data or (probe(question) if routing.host.net.fib_multipath_hash_policy == CUSTOM_HASH else b""),
         question.sport,
         question.dport,
         question.now_ns,
@@ -97,6 +102,12 @@ def ask(question: Question, routing: Routing, trace: Trace | None = None) -> Ans
     if isinstance(said, Refused):
         return Answer(None, said.errno, kind_of_refusal(said.found), None, said.found)
     return Answer(said, 0, said.type.name.lower(), None, said.found)
+
+
+def probe(question: Question) -> bytes:
+    """Return the packet that `ip route get` asks with: policy 3 hashes a packet in another way than a bare flow."""
+    ports = question.sport.to_bytes(2, "big") + question.dport.to_bytes(2, "big")
+    return build(Ipv4Header(0x45, 0, 24, 0, 0, 0, question.protocol, 0, question.src, question.dst)) + ports
 
 
 def _of_input(question: Question, routing: Routing, trace: Trace | None) -> Answer:
@@ -181,7 +192,8 @@ def fibmatch_lines(answer: Answer) -> Lines:
     if found is None or found.entry is None:
         return _complaint(EHOSTUNREACH)
     entry = replace(found.entry, type=answer.route.type)  # a group by way of the default route is a group all the same
-    return Lines(route_text(entry, prefix_text(found.prefix, found.length), found.table) + "\n")
+    prefix = prefix_text(found.prefix, found.length)
+    return Lines(route_text(entry, prefix, found.table, answer.carrier_minded) + "\n")
 
 
 def _complaint(errno: int) -> Lines:

@@ -10,7 +10,7 @@ from typing import Final
 
 from ipkit.core.host.fib import TABLE_DEFAULT, FibResult, Metrics, NextHop, Route, RouteFlag
 from ipkit.core.host.iproute_text import table_text
-from ipkit.core.host.route_text import flag_words, metric_values, route_flag_words
+from ipkit.core.host.route_text import metric_values, route_flag_words, state_words
 from ipkit.core.host.words import prefix_text
 from ipkit.core.lanes import RowValue
 from ipkit.core.lookup import MULTICAST_ARTEFACT, Answer, Question, cache_flags, effective_metrics
@@ -107,11 +107,12 @@ def fibmatch_row(question: Question, answer: Answer) -> dict[str, RowValue]:
     if entry.priority:
         row["metric"] = entry.priority
     row.update(_metrics(entry.metrics))
-    if flags := route_flag_words(entry):
+    if flags := route_flag_words(entry, answer.carrier_minded):
         row["flags"] = flags
     if len(entry.nexthops) > 1:
         row["nexthops"] = [
-            {**_nexthop(one), "weight": one.weight, "flags": flag_words(one.flags)} for one in entry.nexthops
+            {**_nexthop(one), "weight": one.weight, "flags": state_words(one, answer.carrier_minded)}
+            for one in entry.nexthops
         ]
     return {**row, **_source(found)}
 

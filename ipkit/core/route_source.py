@@ -81,7 +81,9 @@ def fib_result_prefsrc(tables: FibTables, result: FibResult) -> int:
     """
     if result.entry is None or result.nexthop is None:
         return 0
-    return result.entry.prefsrc or nexthop_source(tables, result.nexthop, result.entry.scope)
+    # A nexthop object chose its source when it was made, by its own scope.
+    scope = result.nexthop.scope if result.entry.nhid else result.entry.scope
+    return result.entry.prefsrc or nexthop_source(tables, result.nexthop, scope)
 
 
 def fib_compute_spec_dst(routing: Routing, flow: InputFlow, route: Route) -> int:

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from ipkit.core.host.build import build_host
 from ipkit.core.host.kernel import LINUX_4_14, LINUX_6_18
 from ipkit.core.lookup import Question, ask, fibmatch_lines, iproute2_lines
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.route import OutputFlow, ipv4_update_pmtu
-from ipkit.core.state.routing import Routing
+from ipkit.core.state.routing import Routing, routing_of
 from tests.support.routes import number, two_armed
 
 ROUTES = [
@@ -212,3 +213,52 @@ def test_what_a_failed_reverse_path_check_is_called() -> None:
         routing = two_armed(kernel, sysctl={"conf.t0.rp_filter": 1})
         assert lines(routing, "10.0.0.1 from 10.1.0.5 iif t0") == f"RTNETLINK answers: {complaint}\n"
         assert ask(question("10.0.0.1 from 10.1.0.5 iif t0"), routing).reason is DropReason.IP_RPFILTER
+
+
+MINDED = {"conf.all.ignore_routes_with_linkdown": 1}
+
+
+def test_a_way_without_carrier_is_dead_where_that_is_minded() -> None:
+    routing = two_armed(
+        routes=["default nexthop via 10.0.0.9 weight 2 nexthop via 10.1.0.9 weight 2"],
+        link={"t0": {"carrier": False}},
+        sysctl=MINDED,
+    )
+    assert fibmatch_lines(ask(question("9.9.9.9"), routing)).out == (
+        "default \n\tnexthop via 10.0.0.9 dev t0 weight 2 dead linkdown \n\tnexthop via 10.1.0.9 dev t1 weight 2 \n"
+    )
+
+
+def test_a_nexthop_object_chose_its_source_by_its_own_scope() -> None:
+    parts: dict[str, Any] = {"routes": ["30.0.0.0/8 nhid 5"], "nexthops": ["id 5 via 10.1.0.9 dev t1"]}
+    routing = two_armed(link={"t1": {"addr": ["10.1.0.1/24 scope site"]}}, **parts)
+    assert lines(routing, "30.1.1.1") == "30.1.1.1 via 10.1.0.9 dev t1 src 10.1.0.1 uid 0 \n    cache \n"
+
+
+GROUP = {
+    "routes": ["10.1.2.202/31 metric 50 nhid 4"],
+    "nexthops": [
+        "id 1 via 10.1.2.254 dev eth3",
+        "id 2 via 10.1.2.192 dev eth3",
+        "id 3 via 10.1.2.191 dev eth1",
+        "id 4 group 3,3/2,3/1,1",
+    ],
+    "sysctl": {"net.ipv4.fib_multipath_hash_seed": 3684193676},
+    "link": {"eth1": {"addr": ["10.1.2.191/32"]}, "eth3": {"addr": ["10.1.2.130/25"]}},
+}
+
+
+def test_a_group_of_nexthop_objects_does_not_look_at_the_source() -> None:
+    routing = routing_of(build_host(GROUP, file="test", kernel=LINUX_6_18))
+    printed = lines(routing, "10.1.2.202 from 10.1.2.191")
+    assert printed == "10.1.2.202 from 10.1.2.191 via 10.1.2.192 dev eth3 uid 0 \n    cache \n"
+
+
+def test_policy_three_hashes_the_packet_that_ip_route_get_asks_with() -> None:
+    routing = two_armed(
+        routes=["10.1.2.128/26 nexthop via 203.0.113.126 weight 3 nexthop via 203.0.113.1 weight 3"],
+        link={"t0": {"addr": ["203.0.113.1/25"]}},
+        sysctl={"fib_multipath_hash_seed": 854427093, "fib_multipath_hash_policy": 3},
+    )
+    printed = lines(routing, "10.1.2.191")
+    assert printed == "10.1.2.191 via 203.0.113.126 dev t0 src 203.0.113.1 uid 0 \n    cache \n"

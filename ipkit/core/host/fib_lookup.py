@@ -196,7 +196,7 @@ def fib_lookup_good_nhc(tables: FibTables, nexthop: NextHop, key: FibKey) -> boo
         return False
     if key.ignore_linkstate or not nexthop.flags & NextHopFlag.LINKDOWN:
         return True
-    return not tables.ignores_linkdown(nexthop.dev)
+    return nexthop.dev not in tables.carrier_minded
 
 
 def is_zeronet(tables: FibTables, address: int) -> bool:

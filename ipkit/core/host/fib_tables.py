@@ -78,10 +78,10 @@ class FibTables:
         vrf = self.vrfs.get(dev)
         return self.host.links[vrf].vrf_table if vrf else TABLE_LOCAL
 
-    def ignores_linkdown(self, dev: str) -> bool:
-        """Tell whether routes over a link without carrier count as gone."""
-        link = self.host.links.get(dev)
-        return link is not None and bool(link.conf.ignore_routes_with_linkdown)
+    @cached_property
+    def carrier_minded(self) -> frozenset[str]:
+        """The links over which routes count as gone while there is no carrier."""
+        return frozenset(link.name for link in self.host.links.values() if link.conf.ignore_routes_with_linkdown)
 
     @cached_property
     def own_addresses(self) -> dict[int, str]:

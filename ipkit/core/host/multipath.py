@@ -126,7 +126,7 @@ def fib_select_multipath(
     for nexthop, bound, own in zip(entry.nexthops, bounds, own_source, strict=True):
         if bound < 0 or (asks_neighbours and not fib_good_nh(nexthop, state_of)):
             continue
-        score = 2 * own + (flow_hash <= bound)
+        score = 2 * (own and not group) + (flow_hash <= bound)
         if score > best_score:
             best, best_score = nexthop, score
     return best
@@ -136,7 +136,7 @@ def _weight(tables: FibTables, nexthop: NextHop) -> int:
     """Return what a next hop weighs now: nothing while it is dead, or without carrier where that is minded."""
     if nexthop.flags & NextHopFlag.DEAD:
         return 0
-    ignored = nexthop.flags & NextHopFlag.LINKDOWN and tables.ignores_linkdown(nexthop.dev)
+    ignored = nexthop.flags & NextHopFlag.LINKDOWN and nexthop.dev in tables.carrier_minded
     return 0 if ignored else nexthop.weight
 
 

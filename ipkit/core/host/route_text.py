@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 from ipkit.core.host.fib import (
     SCOPE_UNIVERSE,
@@ -33,6 +33,9 @@ FLAG_WORDS: Final = MappingProxyType(
         NextHopFlag.LINKDOWN: "linkdown",
     }
 )
+Devices: TypeAlias = frozenset[str]
+NO_DEVICES: Final[Devices] = frozenset()
+
 METRIC_ORDER: Final = (
     "mtu", "window", "rtt", "rttvar", "ssthresh", "cwnd", "advmss", "reordering", "hoplimit", "initcwnd", "features",
     "rto_min", "initrwnd", "quickack", "congctl", "fastopen_no_cookie",
@@ -52,8 +55,14 @@ def way_text(nexthop: NextHop) -> str:
 
 
 def flag_words(flags: NextHopFlag) -> list[str]:
-    """Return the state of a next hop in words."""
+    """Return flags in words."""
     return [word for flag, word in FLAG_WORDS.items() if flags & flag]
+
+
+def state_words(nexthop: NextHop, minded: Devices = NO_DEVICES) -> list[str]:
+    """Return the state of a next hop in words: without carrier it is dead as well on a device where that is minded."""
+    dead = nexthop.flags & NextHopFlag.LINKDOWN and nexthop.dev in minded
+    return flag_words(nexthop.flags | NextHopFlag.DEAD if dead else nexthop.flags)
 
 
 def _milliseconds(per_unit: int) -> Callable[[str], str]:
@@ -93,35 +102,35 @@ def metrics_text(metrics: Metrics) -> str:
     return "".join(f"{name} {value} " for name, value in metric_values(metrics))
 
 
-def route_text(entry: FibEntry, prefix: str, table: int) -> str:
+def route_text(entry: FibEntry, prefix: str, table: int, minded: Devices = NO_DEVICES) -> str:
     """Return a route as `ip route show` prints it, further lines for several next hops included."""
     words = [] if entry.type is RouteType.UNICAST else [entry.type.name.lower()]
     words.append(prefix)
-    words += [f"tos {tos_text(entry.tos)}"] if entry.tos else []
     words += [f"nhid {entry.nhid}"] if entry.nhid else []
+    words += [f"tos {tos_text(entry.tos)}"] if entry.tos else []
     words += [way_text(entry.nexthops[0])] if len(entry.nexthops) == 1 else []
     words += [f"table {table_text(table)}"] if table != TABLE_MAIN else []
     words += [f"proto {entry.protocol}"] if entry.protocol != "boot" else []
     words += [f"scope {scope_text(entry.scope)}"] if entry.scope != SCOPE_UNIVERSE else []
     words += [f"src {address_text(entry.prefsrc)}"] if entry.prefsrc else []
     words += [f"metric {entry.priority}"] if entry.priority else []
-    words += route_flag_words(entry)
+    words += route_flag_words(entry, minded)
     text = " ".join(words) + " " + metrics_text(entry.metrics)
     if len(entry.nexthops) > 1:
-        text += "".join(f"\n\tnexthop {nexthop_text(nexthop)} " for nexthop in entry.nexthops)
+        text += "".join(f"\n\tnexthop {nexthop_text(nexthop, minded)} " for nexthop in entry.nexthops)
     return text
 
 
-def route_flag_words(entry: FibEntry) -> list[str]:
+def route_flag_words(entry: FibEntry, minded: Devices = NO_DEVICES) -> list[str]:
     """Return the state of a whole route: that of its one next hop, or what all of several share."""
     if len(entry.nexthops) == 1:
-        return flag_words(entry.nexthops[0].flags)
+        return state_words(entry.nexthops[0], minded)
     shared = NextHopFlag.DEAD | NextHopFlag.LINKDOWN if entry.nexthops else NextHopFlag.NONE
     for nexthop in entry.nexthops:
         shared &= nexthop.flags
     return flag_words(shared)
 
 
-def nexthop_text(nexthop: NextHop) -> str:
+def nexthop_text(nexthop: NextHop, minded: Devices = NO_DEVICES) -> str:
     """Return one of several next hops."""
-    return " ".join((way_text(nexthop), f"weight {nexthop.weight}", *flag_words(nexthop.flags)))
+    return " ".join((way_text(nexthop), f"weight {nexthop.weight}", *state_words(nexthop, minded)))
