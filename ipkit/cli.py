@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "fragment": "Cut datagrams to an MTU; make test input.",
     "reassemble": "Put fragments together, by anyone's rules.",
     "route-lookup": "Ask the tables where packets go.",
+    "send": "Send a message the kernel's way, or replay.",
 }
 """Every command and its line in the overview; the module of the same name in ipkit/commands holds the command."""
 

@@ -20,11 +20,11 @@ from ipkit.commands._progress import Progress
 from ipkit.commands._render import Report
 from ipkit.commands._stream import input_names, opened_report, opened_writer
 from ipkit.core.frames import Frame, FrameBatch
-from ipkit.core.host.config import HostConfig, LinkKind
+from ipkit.core.host.config import HostConfig, LinkKind, Neighbour
 from ipkit.core.host.kernel import KernelProfile
-from ipkit.core.lanes import ReportRow
+from ipkit.core.lanes import ReportRow, RowValue
 from ipkit.core.link_receive import NOT_IPV4
-from ipkit.core.neighbour import wire_of
+from ipkit.core.neighbour import arp_request, wire_of
 from ipkit.core.output import OutFrame
 from ipkit.core.replay import Fitted, TooLong, fitted
 from ipkit.core.rows import frame_keys
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ipkit.edge.wire_sender import Pace, WireSender
 
 UNBOUND: Final = MAX_TOTAL_BYTES
+ETHERNET_BYTES: Final = 14
 
 _BY_KEY = {column.key: column for column in SHARED}
 
@@ -146,7 +147,7 @@ def run_messages(order: SendOrder, host: HostConfig, aim: Aim, *, layout: bool) 
     with _opened(aim, columns) as (report, writer, wire), Interrupts() as interrupts:
         if writer is not None:
             writer.like(None)
-        net = namespace_of(host, order.seed)
+        net = namespace_of(host if wire is None else _acquainted(host, order, wire), order.seed)
         told = SendReport(report.wish, host.kernel)
         way = _Way(host, writer, wire)
         for message in interrupts.until(_Source(calls(order, net))):
@@ -161,6 +162,19 @@ def run_messages(order: SendOrder, host: HostConfig, aim: Aim, *, layout: bool) 
             writer.commit()
         report.close(told.summary())
     return _status(told, interrupted=interrupts.happened)
+
+
+def _acquainted(host: HostConfig, order: SendOrder, wire: WireSender) -> HostConfig:
+    """Return a host that has asked on the wire for the neighbours it is about to need."""
+    rehearsal = namespace_of(host, order.seed)
+    for _ in calls(replace(order, repeat=1), rehearsal):
+        pass
+    answered = []
+    for dev, address in rehearsal.neighbours.assumed:
+        lladdr = wire.ask(arp_request(rehearsal, dev, address, order.saddr), address) if dev == wire.dev else None
+        if lladdr is not None:
+            answered.append(Neighbour(address, dev, lladdr, "reachable"))
+    return replace(host, neighbours=(*host.neighbours, *answered))
 
 
 def _status(told: SendReport, *, interrupted: bool) -> ExitStatus:
@@ -196,9 +210,14 @@ class _Replay:
 
     def batch(self, batch: FrameBatch) -> list[ReportRow]:
         """Let the frames of a batch go, each when it is due; return their rows."""
-        plan, rows = self._plan, []
-        if self._wire is not None and len(batch) and batch.link_type != EN10MB:
-            raise SendError(f"{batch.file}: only Ethernet frames can be put on {self._wire.dev}")
+        plan, wire = self._plan, self._wire
+        rows: list[ReportRow] = []
+        if wire is not None and len(batch) and batch.link_type != EN10MB:
+            raise SendError(f"{batch.file}: only Ethernet frames can be put on {wire.dev}")
+        if wire is not None and self._writer is None and not plan.pace.waits and self._told.wants_failures_only:
+            fits = self._mtu + ETHERNET_BYTES
+            if not batch.captured or max(batch.captured) <= fits:
+                return self._at_once(batch, wire)
         changes: dict[int, list[Frame]] = {}
         for row in range(len(batch)):
             data = batch.bytes_of(row)
@@ -213,14 +232,29 @@ class _Replay:
             self._writer.write_batch(batch, changes)
         return rows
 
+    def _at_once(self, batch: FrameBatch, wire: WireSender) -> list[ReportRow]:
+        """Let a batch go of which everything fits and nothing but failures is reported."""
+        pieces = [(begin, begin + size) for begin, size in zip(batch.start, batch.captured, strict=True)]
+        failed = wire.send_pieces(batch.data, pieces)
+        self._told.sent_at_once(len(batch) - len(failed), len(failed), sum(batch.captured))
+        return [
+            row
+            for number, error in failed.items()
+            for row in self._told.replayed(self._keys(batch, number), b"", refused(error))
+        ]
+
+    def _keys(self, batch: FrameBatch, row: int) -> dict[str, RowValue]:
+        keys = {**frame_keys(batch, row), **self._dev}
+        del keys["time"]
+        return keys
+
     def _tell(self, batch: FrameBatch, row: int, fit: Fitted) -> list[ReportRow]:
         """Put the frames on the wire, if there is one, and return their rows."""
         told = self._told
-        told.message_of_capture(1, batch.captured[row])
+        told.captured(batch.captured[row])
         if fit.mibs is not None:
             told.moved(fit.mibs)
-        keys = {**frame_keys(batch, row), **self._dev}
-        keys.pop("time")
+        keys = self._keys(batch, row)
         if fit.errno:
             at = fit.datagram_at
             return told.replayed(keys, batch.bytes_of(row)[at:] if at != NOT_IPV4 else b"", refused(fit.errno))

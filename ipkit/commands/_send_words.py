@@ -118,3 +118,11 @@ def options_of(given: dict[str, Any], host: HostConfig) -> tuple[tuple[str, byte
 def control_of(cmsgs: Sequence[str], host: HostConfig) -> bytes:
     """Return the control messages as they stand in a program's buffer."""
     return b"".join(_parsed(lambda text: parse_cmsg(text, host), text, "--cmsg") for text in cmsgs)
+
+
+def refuse_strangers(ctx: click.Context, names: tuple[str, ...], why: str) -> None:
+    """Refuse options that mean nothing in the form of the command that was called."""
+    for parameter in ctx.command.params:
+        typed = parameter.name in names and ctx.get_parameter_source(parameter.name)
+        if typed is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{parameter.opts[0]} {why}", ctx)

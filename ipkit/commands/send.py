@@ -24,6 +24,7 @@ from ipkit.commands._send_words import (
     WriteOption,
     control_of,
     options_of,
+    refuse_strangers,
     writes_of,
 )
 from ipkit.core.replay import TooLong
@@ -54,14 +55,6 @@ REPLAY_ONLY = ("topspeed", "pps", "multiplier", "fragment")
 
 ADDRESS = AddressParam()
 PORT = click.IntRange(0, 65535)
-
-
-def refuse_strangers(ctx: click.Context, names: tuple[str, ...], why: str) -> None:
-    """Refuse options that mean nothing in the form of the command that was called."""
-    for parameter in ctx.command.params:
-        typed = parameter.name in names and ctx.get_parameter_source(parameter.name)
-        if typed is click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"{parameter.opts[0]} {why}", ctx)
 
 
 @click.command("send")

@@ -76,7 +76,7 @@ class QueuedSkb:
     truesize: int
     csum_mode: CsumMode
     csum: int = 0  # folded sum of the payload that was copied in
-    frags: list[PageFrag] = field(default_factory=list)
+    frags: tuple[PageFrag, ...] = ()
     gap: int = 0  # bytes taken over from the buffer before
     trimmed_from: int = 0  # its length before those bytes were taken from its own end; 0: never trimmed
 
@@ -261,21 +261,21 @@ class _Piece:
     def _new_skb(self) -> int:
         """Allocate a buffer, move over what sticks out of the one before, and fill the linear part."""
         cork = self.cork
+        device, headers = cork.device, cork.fragheaderlen
         before = cork.queue[-1] if cork.queue else None
         fraggap = before.length - cork.maxfraglen if before is not None else 0
         datalen = self.length + fraggap
-        if datalen > cork.mtu - cork.fragheaderlen:
-            datalen = cork.maxfraglen - cork.fragheaderlen
-        fraglen = datalen + cork.fragheaderlen
+        if datalen > cork.mtu - headers:
+            datalen = cork.maxfraglen - headers
+        fraglen = datalen + headers
         alloclen, pagedlen = self._linear_and_paged(fraglen, fraggap)
         error = self._refused()
         if error:
             return error
-        alloclen += self.exthdrlen + (cork.device.trailer if datalen == self.length + fraggap else 0)
-        truesize, head = skb_truesize(alloclen + cork.device.reserved + SLACK_BYTES, cork.smallest_heads)
-        linear = fraglen + self.exthdrlen - pagedlen
-        skb = QueuedSkb(bytearray(cork.fragheaderlen + self.transhdrlen), 0, truesize, self.csum_mode, gap=fraggap)
-        skb.tail_room = head - cork.device.reserved - linear
+        alloclen += self.exthdrlen + (device.trailer if datalen == self.length + fraggap else 0)
+        truesize, head = skb_truesize(alloclen + device.reserved + SLACK_BYTES, cork.smallest_heads)
+        tail_room = head - device.reserved - (fraglen + self.exthdrlen - pagedlen)
+        skb = QueuedSkb(bytearray(headers + self.transhdrlen), tail_room, truesize, self.csum_mode, gap=fraggap)
         if before is not None and fraggap:
             self._move_gap(before, skb, fraggap)
         copy = max(datalen - self.transhdrlen - fraggap - pagedlen, 0)
@@ -323,7 +323,7 @@ class _Piece:
             last = before.frags[-1].data if before.frags else before.linear
             del last[max(len(last) - surplus, 0) :]
             if before.frags and not last:
-                before.frags.pop()
+                before.frags = before.frags[:-1]
 
     def _extend(self, tail: QueuedSkb, copy: int) -> int:
         """Add bytes to the last buffer: linear where the device cannot gather, else in a page fragment."""
@@ -338,7 +338,7 @@ class _Piece:
             if len(tail.frags) == MAX_SKB_FRAGS:
                 return EMSGSIZE
             frag = PageFrag(pages.page, pages.offset, bytearray())
-            tail.frags.append(frag)
+            tail.frags += (frag,)
         copy = min(copy, pages.room)
         self._fetch(tail, frag.data, copy, tail.length)
         pages.offset += copy

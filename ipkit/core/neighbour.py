@@ -142,9 +142,14 @@ def arp_solicit(net: NetNamespace, entry: NeighbourEntry, skb: SkBuff) -> bytes:
 
     Kernel: net/ipv4/arp.c
     """
-    link = net.host.links[entry.dev]
-    source = _announced_source(net, link, entry.address, read(skb.data).saddr)
-    body = arp.build(arp.ArpPacket(arp.REQUEST, link_address(net.host, link), source, arp.NO_ADDRESS, entry.address))
+    return arp_request(net, entry.dev, entry.address, read(skb.data).saddr)
+
+
+def arp_request(net: NetNamespace, dev: str, address: int, saddr: int) -> bytes:
+    """Return the frame in which this host asks for an address, with the source that arp_announce allows."""
+    link = net.host.links[dev]
+    source = _announced_source(net, link, address, saddr)
+    body = arp.build(arp.ArpPacket(arp.REQUEST, link_address(net.host, link), source, arp.NO_ADDRESS, address))
     return ethernet_header_of(net.host, link, arp.BROADCAST_ADDRESS, arp.ETH_P_ARP) + body
 
 

@@ -50,7 +50,7 @@ class SendReport:
         result, count = call.result, self._count
         output = result.output
         self._counters.update({mib: moved for mib, moved in result.mibs.items() if moved})
-        count["bytes"] += call.given
+        count["bytes"] += 0 if result.errno else call.given
         count["messages"] += output is not None and not result.errno
         count["buffers"] += 0 if call.held else len(result.built)
         lost = bool(result.errno) or bool(output is not None and (output.queued or (not puts and not result.errno)))
@@ -79,10 +79,22 @@ class SendReport:
         row = {**keys, **(_header_row(datagram) if datagram else {}), "result": put.result}
         return [ReportRow(bool(put.errno), _with_errno(row, put.errno))]
 
-    def message_of_capture(self, count: int, size: int) -> None:
-        """Take in frames of a capture that stand for messages."""
-        self._count["messages"] += count
+    @property
+    def wants_failures_only(self) -> bool:
+        """Whether a frame that left gets no row."""
+        return self._wish is not RowWish.ALL
+
+    def captured(self, size: int) -> None:
+        """Take in a frame of a capture, which stands for a message."""
+        self._count["messages"] += 1
         self._count["bytes"] += size
+
+    def sent_at_once(self, count: int, refused: int, size: int) -> None:
+        """Take in many frames of a capture: how many left, how many were refused, and the bytes of all of them."""
+        self._count["messages"] += count + refused
+        self._count["bytes"] += size
+        self._count["frames"] += count
+        self._count["sent"] += count
 
     def moved(self, mibs: Mapping[Mib, int]) -> None:
         """Take in counters that moved."""

@@ -6,6 +6,7 @@ read from or written to the home directory, and no route, interface or socket is
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -84,6 +85,8 @@ def link_layer_socket(dev: str) -> Any:
     """Let scapy open a socket that puts whole frames on a device; it receives none."""
     with _home_kept_out():
         linux = import_module("scapy.arch.linux")
+        # It warns that it could not dissect what comes in; nothing does.
+        logging.getLogger("scapy.runtime").setLevel(logging.ERROR)
         return linux.L2Socket(iface=dev, type=0, promisc=False, nofilter=1)
 
 

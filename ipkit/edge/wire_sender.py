@@ -12,8 +12,10 @@ import os
 import socket
 import struct
 import time
+from collections.abc import Sequence
 from typing import Any, Final, Self
 
+from ipkit.core.wire import arp
 from ipkit.edge.scapy_raw import link_layer_socket
 from ipkit.errors import SendError
 
@@ -22,6 +24,10 @@ SIOCGIFMTU: Final = 0x8921
 IFF_UP: Final = 1
 NAME_BYTES: Final = 15
 SEND_BUFFER_BYTES: Final = 1 << 20
+ASKED_TIMES: Final = 2
+ANSWER_WITHIN_S: Final = 0.25
+ETHERNET_BYTES: Final = 14
+LONGEST_ARP_FRAME: Final = 256
 TICK_S: Final = 50e-6
 """Pauses shorter than this are not worth a sleep."""
 
@@ -57,6 +63,38 @@ class WireSender:
                 time.sleep(TICK_S)
             else:
                 return 0
+
+    def send_pieces(self, data: bytes, pieces: Sequence[tuple[int, int]]) -> dict[int, int]:
+        """Put many frames of one buffer on the wire, told by begin and end; return the errno of those that failed."""
+        failed = {}
+        view, out = memoryview(data), self._send
+        for number, (begin, end) in enumerate(pieces):
+            try:
+                out(view[begin:end])
+            except OSError:
+                error = self.send(data[begin:end])
+                if error:
+                    failed[number] = error
+        return failed
+
+    def ask(self, request: bytes, address: int) -> bytes | None:
+        """Ask for a neighbour and return the address that the answer gives; None: nobody answers."""
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(arp.ETH_P_ARP)) as ears:
+            ears.bind((self.dev, arp.ETH_P_ARP))
+            for _ in range(ASKED_TIMES):
+                self.send(request)
+                deadline = time.monotonic() + ANSWER_WITHIN_S
+                while (left := deadline - time.monotonic()) > 0:
+                    ears.settimeout(left)
+                    try:
+                        frame = ears.recv(LONGEST_ARP_FRAME)
+                    except TimeoutError:
+                        break
+                    if len(frame) >= ETHERNET_BYTES + arp.ARP_BYTES:
+                        answer = arp.read(frame, ETHERNET_BYTES)
+                        if (answer.operation, answer.sender_ip) == (arp.REPLY, address):
+                            return answer.sender_hw
+        return None
 
 
 class Pace:

@@ -73,10 +73,13 @@ class NeighbourTable:
 
 
 def neighbour_table_of(host: HostConfig) -> NeighbourTable:
-    """Return the table with what the host description says of neighbours."""
+    """Return the table with what the host description says of neighbours.
+
+    One whose address is not known is no entry where unknown neighbours are taken to be there.
+    """
     table = NeighbourTable()
     for known in host.neighbours:
-        if not known.proxy:
-            entry = NeighbourEntry(known.address, known.dev, Nud[known.state.upper()], known.lladdr)
-            table.entries[known.dev, known.address] = entry
+        state = Nud[known.state.upper()]
+        if not known.proxy and (state & VALID or host.neigh_default != "assume"):
+            table.entries[known.dev, known.address] = NeighbourEntry(known.address, known.dev, state, known.lladdr)
     return table
