@@ -81,8 +81,8 @@ def fib_result_prefsrc(tables: FibTables, result: FibResult) -> int:
     """
     if result.entry is None or result.nexthop is None:
         return 0
-    # A nexthop object chose its source when it was made, by its own scope.
-    scope = result.nexthop.scope if result.entry.nhid else result.entry.scope
+    # A nexthop object chose its source when it was made: as for a route of the next wider scope.
+    scope = max(0, result.nexthop.scope - 1) if result.entry.nhid else result.entry.scope
     return result.entry.prefsrc or nexthop_source(tables, result.nexthop, scope)
 
 

@@ -229,10 +229,19 @@ def test_a_way_without_carrier_is_dead_where_that_is_minded() -> None:
     )
 
 
-def test_a_nexthop_object_chose_its_source_by_its_own_scope() -> None:
-    parts: dict[str, Any] = {"routes": ["30.0.0.0/8 nhid 5"], "nexthops": ["id 5 via 10.1.0.9 dev t1"]}
-    routing = two_armed(link={"t1": {"addr": ["10.1.0.1/24 scope site"]}}, **parts)
-    assert lines(routing, "30.1.1.1") == "30.1.1.1 via 10.1.0.9 dev t1 src 10.1.0.1 uid 0 \n    cache \n"
+@pytest.mark.parametrize(
+    ("way", "addresses", "expected"),
+    [
+        ("via 10.1.0.9 dev t1", ["10.1.0.1/24 scope site"], "via 10.1.0.9 dev t1 src 10.1.0.1"),
+        ("via 10.1.0.9 dev t1", ["10.1.0.1/24 scope link"], "via 10.1.0.9 dev t1 src 10.0.0.1"),
+        ("dev t1", ["10.1.0.1/24 scope link"], "dev t1 src 10.1.0.1"),
+        ("dev t1", [], "dev t1 src 10.255.0.1"),
+    ],
+)
+def test_a_nexthop_object_chose_its_source_by_its_own_scope(way: str, addresses: list[str], expected: str) -> None:
+    parts: dict[str, Any] = {"routes": ["30.0.0.0/8 nhid 5"], "nexthops": [f"id 5 {way}"]}
+    own = {"t1": {"addr": addresses}, **({} if addresses else {"lo": {"addr": ["10.255.0.1/32"]}})}
+    assert lines(two_armed(link=own, **parts), "30.1.1.1") == f"30.1.1.1 {expected} uid 0 \n    cache \n"
 
 
 GROUP = {
