@@ -37,11 +37,12 @@ from ipkit.core.skbuff import IpControlBlock, IpOptions, PacketType, SkBuff
 from ipkit.core.state.netns import namespace_of
 from ipkit.core.wire.icmp import EXC_FRAGTIME, TIME_EXCEEDED
 from ipkit.core.wire.ipv4 import HEADER_BYTES, PROTO_TCP, address_text
-from ipkit.core.wire.link import EN10MB, RAW
+from ipkit.core.wire.link import EN10MB, RAW, TYPED_LINKS
 from ipkit.errors import HostError
 
 NO_OPTIONS: Final = IpOptions()
 FOREVER_NS: Final = 1 << 63
+ETHERNET_BYTES: Final = TYPED_LINKS[EN10MB][1]
 ETHERNET_OUT: Final = COOKED | {EN10MB}
 
 
@@ -74,6 +75,14 @@ class ForwardOptions:
     keeps_frames: bool = True  # False: nobody wants what the host sends
 
 
+class _Seen(NamedTuple):
+    """What a frame was seen as that made the host do something."""
+
+    file: str
+    time_ns: int
+    link_type: int
+
+
 class _Received(NamedTuple):
     """A frame off its link."""
 
@@ -96,13 +105,15 @@ class ForwardLane:
     def __init__(self, options: ForwardOptions, wish: RowWish) -> None:
         self._options = options
         self._wish = wish
+        self._host = options.host
         self._net = namespace_of(options.host, options.seed)
         self._links = _Links(options)
+        self._wires = {dev: wire_of(options.host, dev) for dev in options.host.links}
         self._counters: dict[Counted, int] = {}
         self._tally = Tally()
         self._seen = dict.fromkeys(("frames", "ipv4", "other", "outgoing", "emitted", "gso"), 0)
         self._now = -FOREVER_NS
-        self._last: Frame | None = None
+        self._last: _Seen | None = None
 
     def process(self, batch: FrameBatch) -> LaneResult:
         """Let every frame of a batch come in."""
@@ -114,20 +125,23 @@ class ForwardLane:
             frames: list[Frame] = []
             out.changes[row] = frames
             if self._now >= self._net.frags.due_ns:
-                self._expire(self._now, batch.frame(row), frames, out.rows)
+                self._expire(self._now, _Seen(batch.file, self._now, link_type), frames, out.rows)
             at = ipv4_at(link_type, data, begin, captured)
             if at == NOT_IPV4:
                 seen["other"] += 1
                 continue
-            link = self._links.of(batch, row)
-            skb = self._received(batch, row, at, link)
+            link = self._links.by_interface(batch, row)
+            if link_type == EN10MB and at != begin + ETHERNET_BYTES:
+                skb = self._received(batch, row, at, vlan_do_receive(data, begin, begin + captured, self._host, link))
+            else:
+                skb = self._received(batch, row, at, link)
             if skb.pkt_type is PacketType.OUTGOING:
                 seen["outgoing"] += 1
                 continue
             seen["ipv4"] += 1
             self._decide(batch, _Received(skb, row, at), frames, out.rows)
         if len(batch):
-            self._last = batch.frame(len(batch) - 1)
+            self._last = _Seen(batch.file, self._now, link_type)
         return LaneResult(out.rows, out.changes)
 
     def finish(self) -> LaneResult:
@@ -199,7 +213,7 @@ class ForwardLane:
         self._seen["gso"] += bool(skb.gso_size)
         self._tally.add(ending, batch.file, batch.first_number + row)
         if journal.emitted:
-            self._put_on_wire(batch.frame(row)._replace(tstamp_ns=self._now), journal, frames)
+            self._put_on_wire(_Seen(batch.file, self._now, batch.link_type), journal, frames)
         if self._wish is RowWish.NONE or (self._wish is RowWish.LOOK and not self._needs_look(ending.verdict)):
             return
         if self._options.only and ending.verdict not in self._options.only:
@@ -232,31 +246,27 @@ class ForwardLane:
             keys["trace"] = trace_keys(journal.steps)
         return keys
 
-    def _put_on_wire(self, like: Frame, journal: Journal, frames: list[Frame]) -> None:
+    def _put_on_wire(self, like: _Seen, journal: Journal, frames: list[Frame]) -> None:
         """Add the frames that the host put on its wires, in the link types that belong to the input's."""
-        host = self._options.host
-        kept = []
-        for one in journal.emitted:
-            dev, link_type = wire_of(host, one.dev)
-            header = one.header
-            if like.link_type not in ETHERNET_OUT:
-                if one.kind is EmittedKind.ARP:
-                    continue
-                header, link_type = b"", RAW
-            kept.append(one)
-            if self._options.keeps_frames:
-                on_wire = len(header) + one.length
-                frames.append(Frame(like.file, 0, like.tstamp_ns, header + one.payload, on_wire, link_type, dev))
-        journal.emitted = kept
-        self._seen["emitted"] += len(kept)
+        file, now_ns, link_type = like
+        bare = link_type not in ETHERNET_OUT
+        if bare:
+            journal.emitted = [one for one in journal.emitted if one.kind is not EmittedKind.ARP]
+        self._seen["emitted"] += len(journal.emitted)
+        if not self._options.keeps_frames:
+            return
+        for dev, _, length, link_header, payload in journal.emitted:
+            wire, out_type = (dev, RAW) if bare else self._wires[dev]
+            header = b"" if bare else link_header
+            frames.append(Frame(file, 0, now_ns, header + payload, len(header) + length, out_type, wire))
 
-    def _expire(self, now_ns: int, like: Frame, frames: list[Frame], rows: list[ReportRow]) -> None:
+    def _expire(self, now_ns: int, like: _Seen, frames: list[Frame], rows: list[ReportRow]) -> None:
         """Let the timers go off that are due: each has a row of its own."""
         for fallen in ip_expire(self._net.frags, now_ns):
             self._now = max(self._now, fallen.queue.expires_ns) if now_ns == FOREVER_NS else self._now
             self._time_out(fallen, like, frames, rows)
 
-    def _time_out(self, fallen: Fallen, like: Frame, frames: list[Frame], rows: list[ReportRow]) -> None:
+    def _time_out(self, fallen: Fallen, like: _Seen, frames: list[Frame], rows: list[ReportRow]) -> None:
         journal = Journal(self._counters)
         for mib in fallen.exit.mibs:
             self._counters[mib] = self._counters.get(mib, 0) + 1
@@ -266,7 +276,7 @@ class ForwardLane:
             about = replace(first.tag, tstamp_ns=due_ns)
             run_owed(IcmpDue(TIME_EXCEEDED, EXC_FRAGTIME, 0, about), self._net, journal)
         if journal.emitted:
-            self._put_on_wire(like._replace(tstamp_ns=due_ns), journal, frames)
+            self._put_on_wire(like._replace(time_ns=due_ns), journal, frames)
         reason = fallen.exit.reason.value if fallen.exit.reason is not None else ""
         ending = Ending(TIMER, reason, fallen.exit.func, fallen.exit.mibs)
         if self._wish is RowWish.NONE or (self._options.only and TIMER not in self._options.only):
@@ -288,6 +298,7 @@ class _Links:
         self._host = options.host
         self._named = options.named
         self._forced = options.iif
+        self._known: dict[str | None, Link] = {}
         self.notes: dict[str, None] = {}
         self._first = next(
             (link for link in self._host.links.values() if link.kind in (LinkKind.ETHERNET, LinkKind.POINTOPOINT)), None
@@ -295,12 +306,12 @@ class _Links:
         if self._forced:
             self.by_name(self._forced)
 
-    def of(self, batch: FrameBatch, row: int) -> Link | None:
-        """Return the link of one frame; None: a VLAN that this host is not in."""
-        link = self.by_name(self._forced or batch.interfaces[batch.interface[row]] or "")
-        if batch.link_type == EN10MB:
-            begin = batch.start[row]
-            return vlan_do_receive(batch.data, begin, begin + batch.captured[row], self._host, link)
+    def by_interface(self, batch: FrameBatch, row: int) -> Link:
+        """Return the link that a frame came in by, whatever tags it has."""
+        name = self._forced or batch.interfaces[batch.interface[row]]
+        link = self._known.get(name)
+        if link is None:
+            link = self._known[name] = self.by_name(name or "")
         return link
 
     def by_name(self, name: str) -> Link:

@@ -31,6 +31,8 @@ class Ending(NamedTuple):
     mibs: tuple[Counted, ...] = ()
 
 
+FORWARDED: Final = Ending("forwarded", "", "ip_forward", (Mib.FORW_DATAGRAMS,))
+
 AMBIENT: Final = frozenset({Mib.IN_RECEIVES, *ECN_MIBS})
 """What moves for every packet, whatever becomes of it."""
 
@@ -40,6 +42,8 @@ CUT_SHORT: Final = Ending("dropped", TRUNCATED)
 def ending_of(journal: Journal) -> Ending:
     """Return how a packet ended: several fragments of one end as the first that did not pass."""
     end = _decisive(journal.ends)
+    if isinstance(end, Transmitted):
+        return FORWARDED
     moved = journal.moved
     match end:
         case Drop():
@@ -52,8 +56,6 @@ def ending_of(journal: Journal) -> Ending:
             return Ending("queued", end.why, end.func, moved)
         case Stolen():
             return Ending("stolen", "", end.func)
-        case Transmitted():
-            return Ending("forwarded", "", "ip_forward", moved)
 
 
 def _decisive(ends: Sequence[End]) -> End:

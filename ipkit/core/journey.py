@@ -6,7 +6,6 @@ way. Nothing is decided here.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -87,7 +86,7 @@ class _Journey:
     def __init__(self, net: NetNamespace, journal: Journal) -> None:
         self._net = net
         self._journal = journal
-        self._looped: deque[SkBuff] = deque()
+        self._looped: list[SkBuff] = []
         self._depth = 0
 
     def follow(self, stage: str, skb: SkBuff) -> list[End]:
@@ -126,7 +125,7 @@ class _Journey:
                 return
             moved = self._journal.moved
             self._depth = 0
-            self._journal.looped += self.follow("ip_rcv", self._looped.popleft())
+            self._journal.looped += self.follow("ip_rcv", self._looped.pop(0))
             self._journal.moved = moved
 
     def _answer(self, icmp: tuple[IcmpDue, ...], replies: tuple[SkBuff, ...]) -> None:

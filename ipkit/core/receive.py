@@ -20,6 +20,7 @@ from ipkit.core.outcome.verdict import Drop, IcmpDue, Next, StageResult
 from ipkit.core.route import InputFlow, Refused, ip_route_input_noref
 from ipkit.core.skbuff import PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace
+from ipkit.core.state.routing import InputKey, Routing
 from ipkit.core.wire.checksum import ip_fast_csum
 from ipkit.core.wire.icmp import DEST_UNREACH, HOST_UNREACH, NET_UNREACH, PKT_FILTERED
 from ipkit.core.wire.ipv4 import HEADER_BYTES, address_text, unpack_from
@@ -35,6 +36,9 @@ UNREACHABLE_CODES: Final[Mapping[int, tuple[int, DropReason, tuple[Counted, ...]
     EACCES: (PKT_FILTERED, DropReason.NOT_SPECIFIED, ()),
 }
 """What each failure of the lookup is answered with, called and counted."""
+
+MOST_CACHED: Final = 1 << 15
+"""How many routes are remembered."""
 
 SHORT: Final = Drop(DropReason.IP_INHDR, "ip_rcv_core")
 
@@ -115,14 +119,33 @@ def ip_rcv_finish(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageR
 
 
 def _routed(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> Route | Refused:
-    _, tos, _, _, _, _, protocol, _, saddr, daddr = unpack_from(skb.data)
+    data = skb.data
+    key = (data[12:20], data[1], skb.dev, skb.mark)
+    if trace is None and not net.routing.exceptions.by_destination:
+        cached = net.routing.cached.get(key)
+        if cached is not None:
+            return cached
+    _, tos, _, _, _, _, protocol, _, saddr, daddr = unpack_from(data)
     flow = InputFlow(daddr, saddr, tos, skb.dev, protocol, skb.mark, skb.data, 0, 0, skb.tstamp_ns)
     if trace is None:
-        return ip_route_input_noref(flow, net.routing)
+        looked_up = ip_route_input_noref(flow, net.routing)
+        _keep(looked_up, key, net.routing)
+        return looked_up
     walk: Trace = []
     looked_up = ip_route_input_noref(flow, net.routing, walk)
     trace += [_told(flow, looked_up), *walk]
     return looked_up
+
+
+def _keep(route: Route | Refused, key: InputKey, routing: Routing) -> None:
+    """Remember the route of a packet that is forwarded, where the next of its kind cannot get another one."""
+    if isinstance(route, Refused) or route.type is not RouteType.UNICAST or route.multipath:
+        return
+    if routing.tables.rules_ask_for_ports or routing.exceptions.by_destination:
+        return
+    if len(routing.cached) >= MOST_CACHED:
+        routing.cached.clear()
+    routing.cached[key] = route
 
 
 def _told(flow: InputFlow, answer: Route | Refused) -> tuple[str, str, Mapping[str, object]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum, IntFlag
 from typing import NamedTuple
 
+from ipkit.core.host.bits import asked_often
 from ipkit.core.host.fib import Route
 
 
@@ -23,6 +24,7 @@ class PacketType(Enum):
     OUTGOING = 4
 
 
+@asked_often
 class IpSkbFlag(IntFlag):
     """What the stack has noted on a datagram (IPCB(skb)->flags)."""
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum, IntFlag
 from typing import Final, NamedTuple
 
+from ipkit.core.host.bits import asked_often
+
 TABLE_LOCAL: Final = 255
 TABLE_MAIN: Final = 254
 TABLE_DEFAULT: Final = 253
@@ -38,6 +40,7 @@ class RouteType(IntEnum):
     NAT = 10
 
 
+@asked_often
 class NextHopFlag(IntFlag):
     """State of one next hop."""
 
@@ -48,6 +51,7 @@ class NextHopFlag(IntFlag):
     LINKDOWN = 16
 
 
+@asked_often
 class RouteFlag(IntFlag):
     """What a lookup's answer says of the destination (RTCF_*)."""
 

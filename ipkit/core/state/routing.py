@@ -6,11 +6,16 @@ Law: holds, never acts. One of these lives as long as the network namespace it b
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from ipkit.core.host.config import HostConfig
+from ipkit.core.host.fib import Route
 from ipkit.core.host.fib_tables import FibTables
 from ipkit.core.host.multipath import NeighbourState
 from ipkit.core.state.route_exceptions import RouteExceptions
+
+InputKey: TypeAlias = tuple[bytes, int, str, int]
+"""Both addresses as the wire has them, TOS, input device, mark."""
 
 
 @dataclass(slots=True)
@@ -22,6 +27,8 @@ class Routing:
     state_of: NeighbourState
     hash_seed: int  # of the multipath hash
     exceptions: RouteExceptions = field(default_factory=RouteExceptions)
+    cached: dict[InputKey, Route] = field(default_factory=dict)
+    """Routes of forwarded packets that depend on nothing but the key; thrown away when they are too many."""
 
 
 def routing_of(host: HostConfig, seed: int = 0, state_of: NeighbourState | None = None) -> Routing:
