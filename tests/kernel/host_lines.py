@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from tests.kernel.hostfile import from_mapping
 from tests.kernel.namespace import Refusal
 
 Host: TypeAlias = dict[str, Any]
@@ -53,7 +54,8 @@ def line_of(host: Host, refusal: Refusal) -> Place:
             return Place((key,), _last(host[key], refusal.command.removeprefix(command)))
     if refusal.command.startswith("addr add "):
         text, _, dev = refusal.command.removeprefix("addr add ").rpartition(" dev ")
-        return Place(("link", dev, "addr"), _last(host["link"][dev]["addr"], text))
+        lines = next(link.address_lines for link in from_mapping(host).links if link.name == dev)
+        return Place(("link", dev, "addr"), _last(lines, text))
     name = refusal.command.removeprefix("sysctl ").partition("=")[0]
     return Place(("sysctl",), name)
 

@@ -29,7 +29,24 @@ class LinkText:
     link: str | None = None
     id: int = 0
     table: int = 0
-    pointopoint: str | None = None
+    pointopoint: str | bool = False
+
+    @property
+    def is_point_to_point(self) -> bool:
+        """Whether it is a link without Ethernet, as a tunnel: `pointopoint` names the other end, or is true."""
+        return self.pointopoint is not False
+
+    @property
+    def address_lines(self) -> tuple[str, ...]:
+        """The addresses as `ip addr add` takes them, with the peer that the link itself has."""
+        if not isinstance(self.pointopoint, str):
+            return self.addr
+        return tuple(line if " peer " in line else self._with_peer(line) for line in self.addr)
+
+    def _with_peer(self, line: str) -> str:
+        local, _, rest = line.partition(" ")
+        address, _, length = local.partition("/")
+        return f"{address} peer {self.pointopoint}/{length or 32} {rest}".strip()
 
 
 @dataclass(frozen=True)
@@ -43,6 +60,7 @@ class HostText:
     neigh: tuple[str, ...] = ()
     nexthops: tuple[str, ...] = ()
     neigh_default: str = "assume"
+    default_rules: bool = True
     listen: tuple[Mapping[str, Any], ...] = ()
 
     @property
@@ -69,6 +87,7 @@ def from_mapping(host: Mapping[str, Any]) -> HostText:
         links=tuple(links),
         sysctl={name: str(value) for name, value in host.get("sysctl", {}).items()},
         neigh_default=host.get("neigh_default", "assume"),
+        default_rules=host.get("default_rules", True),
         listen=tuple(host.get("listen", ())),
         **lines,
     )

@@ -52,6 +52,7 @@ class _World:
         self.places: list[str] = []  # prefixes and addresses that mean something to this host
         self.own: list[str] = []
         self.groups: list[str] = []
+        self.objects_used: set[str] = set()
         self.subnets: dict[str, list[IPv4Network]] = {dev: [] for dev in self.devs}
         links = {dev: self._link(dev) for dev in self.devs}
         if self.often(0.2):
@@ -82,6 +83,8 @@ class _World:
     def _link(self, dev: str) -> dict[str, Any]:
         number = self.devs.index(dev) + 1
         link: dict[str, Any] = {"address": f"02:00:00:00:{number:02x}:01"}
+        if self.often(0.06):
+            link = {"pointopoint": self.rng.choice((True, "10.1.2.201", "203.0.113.9"))}
         if self.often(0.5):
             link["mtu"] = self.rng.choice((68, 576, 1280, 1400, 9000))
         if self.often(0.08):
@@ -173,9 +176,8 @@ class _World:
             words = [kind, prefix, f"dev {self.rng.choice(self.devs)}"]
         else:
             way = self._unicast()
-            return " ".join(
-                [prefix, *self._route_extras(kind), way]
-            )  # before `nexthop`, or they would be the next hop's
+            extras = [*self._route_extras(kind), *self._metrics(way)]
+            return " ".join([prefix, *extras, way])  # before `nexthop`, or they would be the next hop's
         return " ".join([*words, *self._route_extras(kind)])
 
     def _unicast(self) -> str:
@@ -192,18 +194,23 @@ class _World:
             (0.1, f"tos {self.rng.choice(ROUTE_TOS):#x}"),
         ]  # fmt: skip
         if kind == "unicast":
-            words += [
-                (0.12, f"mtu {self.rng.choice((552, 1000, 1300, 1400))}"),
-                (0.04, f"mtu lock {self.rng.choice((552, 900))}"),
-                (0.05, "advmss 1200"), (0.05, "hoplimit 33"),
-                (0.06, f"scope {self.rng.choice(('link', 'host', 'global'))}"),
-            ]  # fmt: skip
+            words.append((0.06, f"scope {self.rng.choice(('link', 'host', 'global'))}"))
         if self.own and kind in ("unicast", "local"):
             words.append((0.15, f"src {self.rng.choice(self.own)}"))
-        taken = [word for share, word in words if self.often(share)]
-        if len([word for word in taken if word.startswith("mtu")]) == 2:
-            taken = [word for word in taken if not word.startswith("mtu")]
-        return taken
+        return [word for share, word in words if self.often(share)]
+
+    def _metrics(self, way: str) -> list[str]:
+        """Return metrics for a way.
+
+        Only the first route by a nexthop object may have some. A later one without shares those of an earlier one;
+        of which, where there are several, is a matter of the kernel's hash chains.
+        """
+        if way in self.objects_used:
+            return []
+        self.objects_used |= {way} if way.startswith("nhid") else set()
+        mtu = self.rng.choice(("", "", "", "", "", "mtu 552", "mtu 1000", "mtu 1300", "mtu 1400", "mtu lock 900"))
+        others = [word for word in ("advmss 1200", "hoplimit 33") if self.often(0.05)]
+        return [mtu, *others] if mtu else others
 
     def _prefix(self) -> str:
         match self.rng.randrange(8):

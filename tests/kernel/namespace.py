@@ -20,7 +20,7 @@ from tests.kernel import lookups, system
 from tests.kernel.counters import CounterFiles
 from tests.kernel.hostfile import HostText, LinkText, from_mapping, from_toml
 from tests.kernel.lookups import Answer, Lookup
-from tests.kernel.tap import Tap
+from tests.kernel.tap import Tap, Wire
 
 UNLIMITED_ICMP: Final = {
     "net.ipv4.icmp_ratelimit": "0",
@@ -43,7 +43,7 @@ KERNEL_MADE: Final = ("proto kernel", "table local")
 
 
 class Frame(NamedTuple):
-    """One Ethernet frame that came out."""
+    """One Ethernet frame that came out; of a point-to-point link, one datagram."""
 
     dev: str
     data: bytes
@@ -123,16 +123,18 @@ class Namespace:
         early = {name: value for name, value in host.sysctl.items() if not name.startswith(of_links or ("?",))}
         self._write_sysctls({**QUIET, **sysctl, **early})
         for link in host.links:
-            if link.kind in ("ethernet", "pointopoint") and link.name != "lo":
-                self.taps[link.name] = Tap(link.name)
+            if link.kind == "ethernet" and link.name != "lo":
+                self.taps[link.name] = Tap(link.name, Wire.DATAGRAMS if link.is_point_to_point else Wire.FRAMES)
                 if not link.carrier:
                     self.taps[link.name].set_carrier(0)
         self._batch(["link set lo up", *(line for link in host.links for line in _link_lines(link))])
         self._write_sysctls({name: value for name, value in host.sysctl.items() if name not in early})
-        self._batch(f"addr add {text} dev {link.name}" for link in host.links for text in link.addr)
+        self._batch(f"addr add {text} dev {link.name}" for link in host.links for text in link.address_lines)
         self._join_groups()
         self._batch(f"nexthop add {line}" for line in host.nexthops)
         self._batch(f"route add {line}" for line in host.routes)
+        if not host.default_rules:
+            self._batch(["rule flush", "rule del pref 0"])
         self._batch(f"rule add {line}" for line in host.rules)
         self._batch(f"neigh replace {line}" for line in host.neigh)
         self.collect()
@@ -245,7 +247,7 @@ class Namespace:
 
     def _answered(self, tap: Tap, data: bytes) -> bool:
         """Answer an ARP request with the made-up MAC, where unknown neighbours are assumed to be there."""
-        if self.host.neigh_default != "assume" or data[12:22] != ARP_REQUEST:
+        if self.host.neigh_default != "assume" or tap.wire is not Wire.FRAMES or data[12:22] != ARP_REQUEST:
             return False
         asker_mac, asker, target = data[22:28], data[28:32], data[38:42]
         made_up = b"\x02\x00" + target
@@ -288,7 +290,7 @@ def _link_lines(link: LinkText) -> Iterator[str]:
     if link.name == "lo":
         return
     words = [f"mtu {link.mtu}" if link.kind != "vrf" else "", "" if link.arp else "arp off"]
-    if link.address:
+    if link.address and not link.is_point_to_point:
         words.append(f"address {link.address}")
     if link.master:
         words.append(f"master {link.master}")

@@ -1,18 +1,25 @@
-"""One Ethernet device of a namespace whose cable ends in this process."""
+"""One device of a namespace whose cable ends in this process: Ethernet, or bare IP datagrams as in a tunnel."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import struct
+from enum import IntEnum
 from typing import Final
 
 TUNSETIFF: Final = 0x400454CA
 TUNSETPERSIST: Final = 0x400454CB
 TUNSETCARRIER: Final = 0x400454E2
-IFF_TAP: Final = 0x0002
 IFF_NO_PI: Final = 0x1000
 LARGEST_FRAME: Final = 1 << 17
+
+
+class Wire(IntEnum):
+    """What goes over the cable."""
+
+    DATAGRAMS = 0x0001  # IFF_TUN
+    FRAMES = 0x0002  # IFF_TAP
 
 
 class Tap:
@@ -21,10 +28,11 @@ class Tap:
     It is persistent: closing the cable is quick then, and the device goes when the namespace goes.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, wire: Wire = Wire.FRAMES) -> None:
         self.name = name
+        self.wire = wire
         self.fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        fcntl.ioctl(self.fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI))
+        fcntl.ioctl(self.fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), wire | IFF_NO_PI))
         fcntl.ioctl(self.fd, TUNSETPERSIST, 1)
 
     def set_carrier(self, on: int) -> None:

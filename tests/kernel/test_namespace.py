@@ -181,3 +181,22 @@ def test_frames_are_named_after_their_link() -> None:
         frames = namespace.collect()
     assert [type(frame) for frame in frames] == [Frame]
     assert [frame.dev for frame in frames] == ["eth0"]
+
+
+def test_a_point_to_point_link_carries_datagrams_without_a_header() -> None:
+    host = """
+    [sysctl]
+    "net.ipv4.ip_forward" = 1
+    [link.eth0]
+    address = "02:00:00:00:01:01"
+    addr = ["192.0.2.1/24"]
+    [link.tun0]
+    pointopoint = "198.51.100.2"
+    addr = ["198.51.100.1/32"]
+    """
+    with Namespace(host) as namespace:
+        seen = play(namespace, "eth0", datagram_frame("192.0.2.9", "198.51.100.2"))
+        assert "POINTOPOINT" in namespace.ip("link", "show", "tun0")
+    assert [(frame.dev, frame.data) for frame in seen.out] == [
+        ("tun0", datagram_frame("192.0.2.9", "198.51.100.2", ttl=63)[14:])
+    ]
