@@ -84,6 +84,7 @@ def main() -> NoReturn:
         # A bug of ours must not look like a finding, and 1 is what Python would end with.
         sys.excepthook(*sys.exc_info())
         status = ExitStatus.BUG
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done; from here on it would only make noise
     sys.exit(int(status or ExitStatus.FINE))
 
 
@@ -116,9 +117,11 @@ def _run(arguments: list[str]) -> Any:
 
 def complain(error: Exception, line: str) -> ExitStatus:
     """Say in one line on stderr what was wrong, and which command says it."""
+    from ipkit.core.rows import plain_text
+
     context: Any = getattr(error, "ctx", None) or click.get_current_context(silent=True)
     name = context.command_path if context is not None else _command_named_in_arguments()
-    text = f"{name}: {' '.join(line.split())}\n"
+    text = f"{name}: {plain_text(line)}\n"
     with suppress(OSError):  # nobody can be told that nobody can be told
         os.write(sys.stderr.fileno(), text.encode("utf-8", "surrogateescape"))
     return ExitStatus.USAGE

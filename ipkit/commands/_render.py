@@ -18,6 +18,7 @@ from ipkit.commands._columns import Column
 from ipkit.commands._formats import JsonDocument, JsonLines, Separated, Sink, Tables, Verbatim
 from ipkit.commands._options import ReportOptions
 from ipkit.core.lanes import ReportRow, Row, RowWish
+from ipkit.core.rows import plain_text
 
 NOTHING: Final = "-"
 ROWS_AT_ONCE: Final = 256
@@ -244,7 +245,7 @@ def _coloured(text: str) -> str:
 
 def _cell(column: Column, row: Row) -> str:
     value = row.get(column.key)
-    return NOTHING if value is None else column.shown(value)
+    return NOTHING if value is None else plain_text(column.shown(value))
 
 
 def _details_text(row: Row, details: Sequence[Column], width: int) -> str:

@@ -1,6 +1,6 @@
 """The keys that every packet row begins with, and how their values are written.
 
-One place for the spelling of times, addresses and identifications in reports.
+One place for the spelling of times, addresses, identifications and names in reports.
 """
 
 from __future__ import annotations
@@ -14,6 +14,19 @@ def time_text(tstamp_ns: int) -> str:
     """Return a time in seconds with nine digits, exact also below zero."""
     seconds, rest = divmod(abs(tstamp_ns), 1_000_000_000)
     return f"{'-' if tstamp_ns < 0 else ''}{seconds}.{rest:09d}"
+
+
+def plain_text(text: str) -> str:
+    """Return a name as people may see it: what would move their cursor, or break the line, is spelled out.
+
+    Names of files and interfaces are anyone's bytes. Those that are no UTF-8 are handed through as they are.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() or "\udc80" <= letter <= "\udcff" else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
 
 
 def hex16(value: int) -> str:
