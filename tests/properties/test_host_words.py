@@ -23,8 +23,8 @@ PREFIXES = st.sampled_from(["default", "10.0.0.0/8", "10/8", "10.0.0.0/31", "192
 VOCABULARY = """
 via dev t0 t1 lo src table main 100 metric 5 proto kernel boot scope link host global tos 0x10 mtu lock 1300 advmss
 hoplimit nexthop weight onlink nhid linkdown dead inet6 fe80::1 blackhole unreachable local broadcast throw nat append
-to from not iif oif fwmark 1/2 ipproto udp sport dport 1-5 lookup goto 500 nop prohibit pref l3mdev suppress_prefixlength
-uidrange lladdr 02:00:00:00:00:01 nud STALE proxy id group 5/6 peer brd + noprefixroute and fragment length tcp
+to from not iif oif fwmark 1/2 ipproto udp sport dport 1-5 lookup goto 500 nop prohibit pref l3mdev nud STALE proxy id
+suppress_prefixlength uidrange lladdr 02:00:00:00:00:01 group 5/6 peer brd + noprefixroute and fragment length tcp
 """
 KEY_NAMES = """
 routes rules neigh nexthops conntrack neigh_default default_rules accepted sysctl link listen hook xfrm addr mtu up kind

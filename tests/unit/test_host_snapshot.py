@@ -98,6 +98,7 @@ NEIGH: list[dict[str, Any]] = [
     {"dst": "192.0.2.6", "dev": "t0", "state": ["FAILED"]},
     {"dst": "192.0.2.5", "dev": "t0", "lladdr": "02:00:00:00:00:01", "router": None, "state": ["STALE"]},
     {"dst": "fe80::1", "dev": "t0", "lladdr": "02:00:00:00:00:01", "state": ["STALE"]},
+    {"dst": "0.0.0.0", "dev": "u0", "lladdr": "08", "state": ["PERMANENT"]},
 ]
 NEXTHOP: list[dict[str, Any]] = [
     {"id": 5, "gateway": "198.51.100.2", "dev": "t1", "scope": "link", "flags": ["linkdown"]},
@@ -223,7 +224,7 @@ def test_without_a_file_of_rules_the_usual_ones_are_meant() -> None:
     assert [rule.pref for rule in host(rule_json=None).fib.rules] == [0, 1000, 32766, 32767]
 
 
-def test_neighbours_of_ipv4_are_kept() -> None:
+def test_neighbours_of_ipv4_on_ethernet_are_kept() -> None:
     assert [(dotted(one.address), one.state) for one in host().neighbours] == [
         ("192.0.2.6", "failed"),
         ("192.0.2.5", "stale"),
