@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from ipkit.core.append_data import HEAD_SIZES, SLACK_BYTES, skb_truesize
 from ipkit.core.host.config import HostConfig, Link, LinkKind
 from ipkit.core.host.fib import SCOPE_LINK, RouteType
+from ipkit.core.host.fib_lookup import inet_addr_type
 from ipkit.core.host.kernel import NeighCreateErrno
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.verdict import Drop
@@ -87,7 +88,7 @@ def neigh_output(net: NetNamespace, skb: SkBuff, nexthop: int) -> NeighbourResul
         nexthop = 0  # one entry for all
     entry = table.entries.get((dev, nexthop))
     if entry is None:
-        made = _neigh_create(net, link, nexthop, skb)
+        made = _neigh_create(net, link, nexthop)
         if isinstance(made, NeighbourResult):
             return made
         entry = made
@@ -179,10 +180,9 @@ def _truesize(skb: SkBuff, net: NetNamespace) -> int:
     return skb_truesize(skb.length + LL_RESERVED_SPACE + SLACK_BYTES, HEAD_SIZES[net.host.kernel.skb_heads])[0]
 
 
-def _neigh_create(net: NetNamespace, link: Link, nexthop: int, skb: SkBuff) -> NeighbourEntry | NeighbourResult:
+def _neigh_create(net: NetNamespace, link: Link, nexthop: int) -> NeighbourEntry | NeighbourResult:
     """Make the entry of a next hop seen for the first time (__neigh_create, arp_constructor)."""
-    kind = skb.route.type if skb.route is not None else RouteType.UNICAST
-    state, lladdr = _constructed(link, nexthop, kind)
+    state, lladdr = _constructed(link, nexthop, inet_addr_type(net.routing.tables, nexthop))
     if state is Nud.NONE and net.host.neigh_default == "assume":
         # Not among the entries: nothing is known of it, and nothing will be learnt.
         header = ethernet_header_of(net.host, link, MADE_UP + nexthop.to_bytes(4, "big"))

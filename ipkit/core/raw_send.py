@@ -6,6 +6,7 @@ at zero of source and identification are filled in.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from errno import (
     EACCES,
     EAGAIN,
@@ -87,6 +88,8 @@ def raw_sendmsg(sock: InetSock, message: Message, net: NetNamespace) -> SendResu
         return result.failed(EACCES)
     flow = result.flow = flow._replace(saddr=route.prefsrc, daddr=flow.daddr or route.prefsrc)
     if sock.hdrincl:
+        # The next hop is the one that was looked up, whatever destination the header names.
+        route = replace(route, gateway=route.gateway or flow.daddr)
         result.errno = raw_send_hdrinc(sock, message, route, net, result)
         return _without_enobufs(sock, result)
     cork = sock.pending
@@ -96,6 +99,7 @@ def raw_sendmsg(sock: InetSock, message: Message, net: NetNamespace) -> SendResu
             return result.failed(made)
         made.addr = _final_destination(sock, message)
         cork = made
+    cork.flow = flow  # the addresses of the last call, though the first one settled the route
     return _raw_append(sock, cork, message, net, result)
 
 

@@ -14,6 +14,7 @@ from ipkit.core.inet_sock import InetSock, PmtuDisc, SockKind
 from ipkit.core.make_skb import SendResult, ip_route_output_flow
 from ipkit.core.outcome.counters import Mib
 from ipkit.core.route import OutputFlow, Refused
+from ipkit.core.route_flow import is_multicast
 from ipkit.core.sockopts import setsockopt
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.udp_send import udp_push_pending_frames
@@ -32,11 +33,12 @@ def connect(sock: InetSock, daddr: int, dport: int, net: NetNamespace) -> SendRe
 
     Kernel: ip4_datagram_connect in net/ipv4/datagram.c
     """
+    to_many = is_multicast(daddr)
     flow = OutputFlow(
-        sock.options.places.faddr or daddr,
-        sock.saddr,
+        daddr,
+        sock.saddr or (sock.mc_addr if to_many else 0),
         sock.tos,
-        sock.bound_dev or sock.uc_dev,
+        sock.bound_dev or (sock.mc_dev if to_many else sock.uc_dev),
         sock.protocol,
         sock.mark,
         sport=sock.sport,
