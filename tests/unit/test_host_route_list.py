@@ -107,6 +107,10 @@ def test_nothing_is_a_host_without_routes() -> None:
 
 
 REFUSED = [
+    ("10.0.0.0/8 dev eth0\n10.1.0.0/ dev eth0\n", "line 2: `10.1.0.0/` is not a prefix"),
+    ("10.0.0.0/8 dev eth0\n10.01.0.0/16 dev eth0\n", "line 2: `10.01.0.0` is not an IPv4 address"),
+    ("10.0.0.0/8 dev eth0\n10.1.0.0/+6 dev eth0\n", "line 2: `10.1.0.0/+6` is not a prefix"),
+    ("10.0.0.0/8 dev eth0\n10.1.0/16 dev eth0\n10.1.0.256/32 dev eth0", "line 3: `10.1.0.256` is not an IPv4"),
     ("10.0.0.0/8 dev eth0\n10.0.0.1/8 dev eth0\n", "line 2: 10.0.0.1/8 has bits set behind its prefix length"),
     ("10.0.0.0/8 dev eth0\n\n10.1.0.0/16 dev eth0 odd\n", "line 3: unknown word `odd`"),
     ("10.0.0.0/8 dev eth0\n10.1.0.0/16\n10.2.0.0/16 dev eth0", "line 2: neither gateway nor device"),

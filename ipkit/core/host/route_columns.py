@@ -18,7 +18,7 @@ from ipkit.core.host.words import ALL_ONES, MAX_LENGTH, WordError, Words, mask_l
 from ipkit.core.wire.ipv4 import address_text
 
 OCTETS: Final = {str(value): value for value in range(256)}
-LENGTHS: Final = {"": MAX_LENGTH, **{str(value): value for value in range(MAX_LENGTH + 1)}}
+LENGTHS: Final = {str(value): value for value in range(MAX_LENGTH + 1)}
 HOST_BITS: Final = tuple(ALL_ONES >> length for length in range(MAX_LENGTH + 1))
 
 KERNEL_MADE: Final = "kernel"
@@ -80,10 +80,10 @@ class RouteColumns:
             try:
                 destination, tail = line.split(None, 1)
                 kind = kinds[tail]
-                base, _, ones = destination.partition("/")
+                base, slash, ones = destination.partition("/")
                 a, b, c, d = base.split(".")
                 prefix = octets[a] << 24 | octets[b] << 16 | octets[c] << 8 | octets[d]
-                length = lengths[ones]
+                length = lengths[ones] if slash else MAX_LENGTH
             except (ValueError, KeyError):
                 self._read_line(number, line)
                 continue
