@@ -166,14 +166,19 @@ class Report:
         return Tables(self._table, self._conclusion, summary_first=self._conclude is not None)
 
     def _table(self, rows: Sequence[Row]) -> str:
-        """Draw some rows; on a terminal too narrow for all columns, what says nothing steps out of the grid."""
-        if self._details:
-            return "".join(
-                self._grid([row]) + _details_text(row, self._details, self._width or USUAL_WIDTH) for row in rows
-            )
-        return self._grid(rows)
+        """Draw some rows; a grid ends at a row that has something to show under it."""
+        texts: list[str] = []
+        pending: list[Row] = []
+        for row in rows:
+            pending.append(row)
+            details = _details_text(row, self._details, self._width or USUAL_WIDTH)
+            if details:
+                texts += [self._grid(pending), details]
+                pending = []
+        return "".join(texts) + (self._grid(pending) if pending else "")
 
     def _grid(self, rows: Sequence[Row]) -> str:
+        """Draw rows alike; on a terminal too narrow for all columns, what says nothing steps out of the grid."""
         columns = [column for column in self._columns if column.is_cell]
         cells = [[_cell(column, row) for column in columns] for row in rows]
         caption = ""
