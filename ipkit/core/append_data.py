@@ -18,6 +18,7 @@ from ipkit.core.wire.checksum import csum_partial
 from ipkit.core.wire.ipv4 import HEADER_BYTES, MAX_TOTAL_BYTES
 
 MAX_SKB_FRAGS: Final = 17
+PAGE_BYTES: Final = 4096
 PAGE_FRAG_BYTES: Final = 32768
 PAGE_FRAG_LEAST_BYTES: Final = 32
 SLACK_BYTES: Final = 15
@@ -232,12 +233,15 @@ class _Piece:
     charged: int = 0
     exthdrlen: int = 0
     csum_mode: CsumMode = CsumMode.NONE
+    zero_copy: bool = False  # the program's own pages hang on the buffer
 
     def append(self) -> int:
         """Place everything; return 0 or the errno at which it ended."""
         cork, queue = self.cork, self.cork.queue
         self.exthdrlen = 0 if queue else cork.header_len
         self.csum_mode = self._first_csum_mode()
+        by_card = cork.device.scatter_gather and self.csum_mode is CsumMode.PARTIAL
+        self.zero_copy = bool(self.flags & SendFlag.ZEROCOPY) and by_card
         error = 0 if queue else self._new_skb()
         while self.length > 0 and not error:
             tail = queue[-1]
@@ -292,7 +296,7 @@ class _Piece:
         cork = self.cork
         if self.flags & SendFlag.MORE and not cork.device.scatter_gather:
             return cork.mtu, 0
-        if not cork.gso_size:
+        if not cork.gso_size and not self.zero_copy:
             return fraglen, 0
         linear = cork.fragheaderlen + self.transhdrlen + fraggap
         if cork.paged_split is PagedSplit.MAX_HEADER:
@@ -331,6 +335,8 @@ class _Piece:
             self._fetch(tail, tail.linear, copy, tail.length)
             tail.tail_room -= copy
             return 0
+        if self.zero_copy:
+            return self._pin(tail, copy)
         pages = self.cork.pages
         pages.refill()
         frag = tail.frags[-1] if tail.frags else None
@@ -342,6 +348,19 @@ class _Piece:
         copy = min(copy, pages.room)
         self._fetch(tail, frag.data, copy, tail.length)
         pages.offset += copy
+        tail.truesize += copy
+        self.charged += copy
+        return 0
+
+    def _pin(self, tail: QueuedSkb, copy: int) -> int:
+        """Hang the program's own page on the buffer; no two of them are joined."""
+        if len(tail.frags) == MAX_SKB_FRAGS:
+            return EMSGSIZE
+        page, at = divmod(self.offset, PAGE_BYTES)
+        copy = min(copy, PAGE_BYTES - at)
+        frag = PageFrag(page, at, bytearray())
+        tail.frags += (frag,)
+        self._fetch(tail, frag.data, copy, tail.length)
         tail.truesize += copy
         self.charged += copy
         return 0

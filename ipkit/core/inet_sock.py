@@ -101,7 +101,6 @@ class InetSock:
     txtime: bool = False
     tsflags_id: bool = False  # SOF_TIMESTAMPING_OPT_ID
     mark: int = 0
-    priority: int = 0
     gso_size: int = 0
     ident: int = 0  # the connected socket's own counter (inet_id)
     memory: WriteMemory = field(default_factory=WriteMemory)

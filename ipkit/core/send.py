@@ -157,6 +157,8 @@ def _message(sock: InetSock, order: SendOrder, net: NetNamespace, number: int) -
         flags = SendFlag.MORE if more or (not last and order.via is not Via.FAST) else SendFlag.NONE
         if last and order.via is Via.APPEND and order.after is After.PUSH and sock.kind is SockKind.RAW:
             flags = SendFlag.NONE
+        if sock.zerocopy:
+            flags |= SendFlag.ZEROCOPY
         result = sendmsg(sock, Message(data, to, order.control, flags), net)
         pending = sock.pending
         if last and order.via is Via.APPEND and order.after is After.PUSH and pending is not None:

@@ -60,8 +60,7 @@ def udp_sendmsg(sock: InetSock, message: Message, net: NetNamespace) -> SendResu
         return result.failed(EMSGSIZE)
     if message.flags & SendFlag.OOB:
         return result.failed(EOPNOTSUPP)
-    if sock.corked:
-        message = message._replace(flags=message.flags | SendFlag.MORE)
+    message = message._replace(flags=_flags(sock, message.flags))
     if sock.pending is not None:
         return _append(sock, sock.pending, message, net, result)
     made = _udp_cork(sock, message, net, result)
@@ -81,6 +80,13 @@ def udp_sendmsg(sock: InetSock, message: Message, net: NetNamespace) -> SendResu
         result.errno = _append_failed(sock, made, skb, result)
     release(sock, made.base.queue)
     return _ended(result)
+
+
+def _flags(sock: InetSock, flags: SendFlag) -> SendFlag:
+    """Return the flags of a call, with what the socket's own settings make of them."""
+    if sock.corked:
+        flags |= SendFlag.MORE
+    return flags if sock.zerocopy else flags & ~SendFlag.ZEROCOPY
 
 
 def _udp_cork(sock: InetSock, message: Message, net: NetNamespace, result: SendResult) -> InetCork | int | None:

@@ -18,6 +18,7 @@ from ipkit.core.append_data import (
     ip_append_data,
     ip_flush_pending_frames,
 )
+from ipkit.core.host.kernel import PagedSplit
 
 
 class Skb(NamedTuple):
@@ -182,3 +183,28 @@ def test_the_fragments_of_one_buffer_are_numbered() -> None:
     assert ip_append_data(cork, memory, bytes(60000), 8, SendFlag.MORE) == 0
     assert [skb.length for skb in cork.queue] == [60028]
     assert [len(frag.data) for frag in cork.queue[0].frags] == [32768, 27232]
+
+
+@pytest.mark.parametrize(
+    ("device", "size", "linear", "frags"),
+    [(Device(), 1400, 28, [1400]), (Device(checksums=False), 1400, 1428, []), (Device(), 3000, 1500, [])],
+)
+def test_zero_copy_needs_a_card_that_sums_and_one_buffer(
+    device: Device, size: int, linear: int, frags: list[int]
+) -> None:
+    cork = Cork(1500, device=device)
+    assert ip_append_data(cork, WriteMemory(), bytes(size), 8, SendFlag.ZEROCOPY) == 0
+    assert len(cork.queue[0].linear) == linear
+    assert [len(frag.data) for frag in cork.queue[0].frags] == frags
+
+
+def test_pages_of_the_program_are_not_joined() -> None:
+    cork = Cork(9000)
+    assert ip_append_data(cork, WriteMemory(), bytes(8900), 8, SendFlag.ZEROCOPY) == 0
+    assert [len(frag.data) for frag in cork.queue[0].frags] == [4096, 4096, 708]
+
+
+def test_an_older_kernel_keeps_more_in_one_piece() -> None:
+    cork = Cork(1500, gso_size=1000, paged_split=PagedSplit.MAX_HEADER)
+    assert ip_append_data(cork, WriteMemory(), bytes(3000), 8, SendFlag.NONE) == 0
+    assert (cork.queue[0].length, len(cork.queue[0].linear)) == (3028, 320)
