@@ -51,6 +51,7 @@ class Work:
     packets: int
     ours: Command
     peers: Sequence[Peer]
+    part: Callable[[int, Path], Path] = first  # how the first of them become an input of their own
 
 
 class Line(NamedTuple):
@@ -90,8 +91,8 @@ def _slow_ones(work: Work, peers: Sequence[Peer]) -> Iterator[Line]:
     """Yield the figures of the peers that are not made to do all of the work."""
     ours = run(work.ours(work.capture), FINE).seconds / work.packets
     for peer in peers:
-        start_up = run(peer.command(first(1, work.capture)), FINE)
-        part = run(peer.command(first(SLICE, work.capture)), FINE)
+        start_up = run(peer.command(work.part(1, work.capture)), FINE)
+        part = run(peer.command(work.part(SLICE, work.capture)), FINE)
         seconds = part.seconds - start_up.seconds
         if seconds / SLICE > SLOW * ours:
             yield Line(peer.name, SLICE, seconds, part.peak_mib, " (slice, without start-up)")
