@@ -6,7 +6,6 @@ Law: no sink holds more rows than it must; the machine forms hold none.
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
@@ -62,12 +61,21 @@ class JsonDocument:
         return f'{opening}\n], "summary": {json_text(summary)}}}\n'
 
 
+class _Echo:
+    """What csv writes to, so that writing a row returns its line."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
 class Separated:
     """Values as in JSON behind a header line, without a summary; quiet, the summary as two columns."""
 
     def __init__(self, columns: Sequence[Column], delimiter: str, *, summary_only: bool) -> None:
         self._keys = [column.key for column in columns]
-        self._delimiter = delimiter
+        self._spelled: Callable[[Sequence[str]], str] = csv.writer(
+            _Echo(), delimiter=delimiter, lineterminator="\n"
+        ).writerow
         self._summary_only = summary_only
         self._header: Sequence[str] | None = ("key", "value") if summary_only else self._keys
 
@@ -82,14 +90,8 @@ class Separated:
         return self._line(None)
 
     def _line(self, values: Sequence[str] | None) -> str:
-        out = io.StringIO()
-        writer = csv.writer(out, delimiter=self._delimiter, lineterminator="\n")
-        if self._header is not None:
-            writer.writerow(self._header)
-            self._header = None
-        if values is not None:
-            writer.writerow(values)
-        return out.getvalue()
+        header, self._header = self._header, None
+        return "".join(self._spelled(line) for line in (header, values) if line is not None)
 
     @staticmethod
     def _value(value: object) -> str:

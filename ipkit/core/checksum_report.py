@@ -137,8 +137,8 @@ class ChecksumLane:
             row: dict[str, RowValue] = {**keys, "check": check.name}
             if check.stored is not None:
                 row["stored"] = hex16(check.stored)
-            if check.coverage is not None:
-                row["computed"] = hex16(check.coverage.computed)
+            if check.computed is not None:
+                row["computed"] = hex16(check.computed)
             row["status"] = check.status.value
             if self._repair is Repair.FIX:
                 row["fixed"] = check.status in self._fixed
@@ -154,7 +154,7 @@ def _repaired(frame: Frame, begin: int, wrong: Sequence[Check]) -> Frame:
     """Return the frame, which began there in its buffer, with these checksums put right."""
     data = bytearray(frame.data)
     for check in wrong:
-        if check.coverage is not None:
+        if check.computed is not None:
             at = check.at - begin
-            data[at : at + 2] = check.coverage.computed.to_bytes(2, "big")
+            data[at : at + 2] = check.computed.to_bytes(2, "big")
     return frame._replace(data=bytes(data))

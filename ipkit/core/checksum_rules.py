@@ -26,7 +26,6 @@ from ipkit.core.wire.ipv4 import (
     PROTO_TCP,
     PROTO_UDP,
     PROTO_UDPLITE,
-    read,
     unpack_from,
 )
 from ipkit.core.wire.transport import (
@@ -116,6 +115,10 @@ class Coverage(NamedTuple):
         return csum_fold(csum_partial(rest) + pseudo) or self.for_zero
 
 
+_BOTH_ZEROS: Final = (0, 0xFFFF)
+"""Of one's complement: either verifies where the other should stand."""
+
+
 class Check(NamedTuple):
     """One checksum of a datagram, in full."""
 
@@ -124,6 +127,13 @@ class Check(NamedTuple):
     at: int  # where it stands in the buffer
     stored: int | None  # None: not captured
     coverage: Coverage | None = None  # None: nothing to sum
+
+    @property
+    def computed(self) -> int | None:
+        """The checksum that should be stored; None: it cannot be told."""
+        if self.status is OK and self.stored not in _BOTH_ZEROS:
+            return self.stored
+        return self.coverage.computed if self.coverage else None
 
 
 def _tcp_covered(segment: bytes, length: int) -> int:
@@ -257,18 +267,18 @@ def examine(data: bytes, at: int, end: int, wire_end: int, outcome: Outcome) -> 
 
 
 def _examine_segment(data: bytes, at: int, end: int, wire_end: int, status: Status) -> Check:
-    header = read(data, at)
-    transport = TRANSPORTS[header.protocol]
-    begin = at + header.header_bytes
-    length = (at + header.tot_len if header.tot_len else wire_end) - begin
+    first, _, tot_len, _, frag_off, _, protocol, _, saddr, daddr = unpack_from(data, at)
+    transport = TRANSPORTS[protocol]
+    begin = at + ((first & 0x0F) << 2)
+    length = (at + tot_len if tot_len else wire_end) - begin
     segment = data[begin : min(begin + length, end)]
     check_at = transport.check_at
-    begins_here = not header.offset_bytes and len(segment) >= check_at + 2
+    begins_here = not frag_off & OFFSET_MASK and len(segment) >= check_at + 2
     stored = _stored(segment, check_at) if begins_here else None
     coverage = None
     if status in SUMMED:
         covered = transport.covered(segment, length)
-        pseudo = PseudoHeader(header.saddr, header.daddr, header.protocol, _counted(transport, covered, length))
+        pseudo = PseudoHeader(saddr, daddr, protocol, _counted(transport, covered, length))
         pseudo_or_none = None if transport.pseudo is ABSENT else pseudo
         coverage = Coverage(segment[:covered], check_at, pseudo_or_none, transport.for_zero)
     return Check(transport.check, status, begin + check_at, stored, coverage)

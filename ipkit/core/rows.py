@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ipkit.core.frames import FrameBatch
 from ipkit.core.lanes import RowValue
-from ipkit.core.wire.ipv4 import HEADER_BYTES, address_text, read
+from ipkit.core.wire.ipv4 import HEADER_BYTES, address_text, unpack_from
 
 
 def time_text(tstamp_ns: int) -> str:
@@ -51,10 +51,5 @@ def header_keys(data: bytes, at: int, end: int) -> dict[str, RowValue]:
     """Return the keys read from an IPv4 header; none where its twenty bytes are not all there."""
     if end - at < HEADER_BYTES:
         return {}
-    header = read(data, at)
-    return {
-        "src": address_text(header.saddr),
-        "dst": address_text(header.daddr),
-        "proto": header.protocol,
-        "id": hex16(header.id),
-    }
+    _, _, _, ident, _, _, protocol, _, saddr, daddr = unpack_from(data, at)
+    return {"src": address_text(saddr), "dst": address_text(daddr), "proto": protocol, "id": hex16(ident)}
