@@ -21,6 +21,7 @@ from ipkit.errors import ExitStatus, IpkitError, reason_of
 COMMANDS: Final = {
     "csum": "Verify, explain or repair checksums.",
     "fragment": "Cut datagrams to an MTU; make test input.",
+    "forward": "What Linux would do with each packet.",
     "reassemble": "Put fragments together, by anyone's rules.",
     "route-lookup": "Ask the tables where packets go.",
     "send": "Send a message the kernel's way, or replay.",

@@ -263,8 +263,11 @@ def ip_finish_output2(skb: SkBuff, net: NetNamespace, out: Output) -> int:
 
 
 def _on_device(skb: SkBuff, net: NetNamespace) -> list[bytes]:
-    """Return what becomes of many in one: no device but the loopback one takes it as it is."""
-    if net.host.links[skb.dev].kind is LinkKind.LOOPBACK:
+    """Return what becomes of many in one: no device but the loopback one takes it as it is.
+
+    One that came in so leaves so: how large its segments were no capture says.
+    """
+    if net.host.links[skb.dev].kind is LinkKind.LOOPBACK or IpSkbFlag.FORWARDED in skb.cb.flags:
         return [skb.linear]
     return [segment.data for segment in skb_gso_segment(skb)]
 

@@ -112,6 +112,8 @@ def _reverse_key(routing: Routing, flow: InputFlow, dst: int, oif: str) -> FibKe
         mark=flow.mark if link.conf.src_valid_mark else 0,
         l3mdev=vrf,
     )
+    if not tables.rules_ask_for_ports:
+        return key
     forward = fib4_rules_early_flow_dissect(routing, key, flow)
     return forward._replace(sport=forward.dport, dport=forward.sport)
 

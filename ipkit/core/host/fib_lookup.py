@@ -145,15 +145,13 @@ def fib_table_lookup(tables: FibTables, number: int, key: FibKey, trace: Trace |
     """
     table = tables.table(number)
     told = len(trace) if trace is not None else 0
-    result = NO_MATCH if table is None else _first_usable(tables, table, key, trace)
-    if result.entry is not None:
-        result = result._replace(table=number)
+    result = NO_MATCH if table is None else _first_usable(tables, table, number, key, trace)
     if trace is not None:
         table_answered(trace, told, number, result, table.leaves(key.daddr) if table is not None else ())
     return result
 
 
-def _first_usable(tables: FibTables, table: PrefixTable, key: FibKey, trace: Trace | None) -> FibResult:
+def _first_usable(tables: FibTables, table: PrefixTable, number: int, key: FibKey, trace: Trace | None) -> FibResult:
     """Go through the routes over an address; what cannot be used falls through, to shorter prefixes at last."""
     tos = key.tos & LEGACY_TOS_BITS
     missed = -1
@@ -166,9 +164,9 @@ def _first_usable(tables: FibTables, table: PrefixTable, key: FibKey, trace: Tra
             elif entry.scope < key.scope:
                 why = "scope too wide"
             elif entry.type in TYPE_ERRORS:
-                return FibResult(TYPE_ERRORS[entry.type], entry, None, leaf.prefix, leaf.length)
+                return FibResult(TYPE_ERRORS[entry.type], entry, None, leaf.prefix, leaf.length, number)
             elif (nexthop := good_nexthop(tables, entry, key)) is not None:
-                return FibResult(0, entry, nexthop, leaf.prefix, leaf.length)
+                return FibResult(0, entry, nexthop, leaf.prefix, leaf.length, number)
             else:
                 why = "no next hop can be used"
                 missed = leaf.prefix if entry.nhid else missed  # the whole leaf of the kernel's trie is given up
