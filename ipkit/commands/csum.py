@@ -10,11 +10,13 @@ import click
 from ipkit.commands._columns import SHARED, Column, yes_or_no
 from ipkit.commands._options import CaptureOptions, Names, ReportOptions, capture_options, report_options
 from ipkit.commands._stream import opened_report, run_captures
+from ipkit.core.checksum_explain import explain_bytes
 from ipkit.core.checksum_report import CHECKS, ChecksumLane, Explain, Repair
 from ipkit.core.checksum_rules import Status
 from ipkit.core.lanes import ReportRow, RowValue, RowWish
 from ipkit.core.rows import hex16
 from ipkit.core.wire.checksum import RawSum
+from ipkit.core.wire.ipv4 import MAX_TOTAL_BYTES
 from ipkit.errors import ExitStatus
 
 COLUMNS = (
@@ -25,6 +27,7 @@ COLUMNS = (
     Column("status", "string", "status"),
     Column("fixed", "boolean", "fixed", yes_or_no),
 )
+NO_CAPTURE = CaptureOptions(files=(), write=None, count=0, progress=None)
 EXPLAIN = Column("explain", "list", "explain", detail=("at", "what", "word", "carry", "sum"))
 
 
@@ -69,30 +72,36 @@ def command(
 
     if not datagrams and raw_file is None:
         return run_captures(captures, report, columns, make_lane)
-    if captures.files or captures.write:
+    if captures != NO_CAPTURE:
         raise click.UsageError("--hex and --raw take no capture and write none")
+    if only and not datagrams:
+        raise click.UsageError("--only is about packets, and --raw sums any bytes")
     lane = make_lane(RowWish.ALL)
     with opened_report(replace(report, every_row=True), columns, None) as typed:
         rows = [row for i, data in enumerate(datagrams, 1) for row in lane.check_datagram(data, i).rows]
-        sums = [_raw_row(raw_file)] if raw_file is not None else []
+        sums = [_raw_row(raw_file, Explain.YES if explain else Explain.NO)] if raw_file is not None else []
         typed.rows([*rows, *sums])
         typed.close(_summary(lane, datagrams, sums))
     bad_sum = any(row.needs_look for row in sums)
     return ExitStatus.FINDING if bad_sum or lane.has_finding() else ExitStatus.FINE
 
 
-def _raw_row(name: str) -> ReportRow:
+def _raw_row(name: str, explained: Explain) -> ReportRow:
     """Sum a file as it is, gzipped or not: what holds its own checksum comes to zero."""
     from ipkit.edge.capture_source import FileSource
 
-    source, total = FileSource(name), RawSum()
+    source, total, front = FileSource(name), RawSum(), b""
     while piece := source.read():
         total.add(piece)
+        if explained is Explain.YES:
+            front += piece
+            if len(front) > MAX_TOTAL_BYTES:
+                raise click.UsageError(f"--explain goes through {MAX_TOTAL_BYTES} bytes at most; {name} has more")
     source.close()
     status = Status.BAD if total.value() else Status.OK
-    return ReportRow(
-        status is Status.BAD, {"file": name, "check": "raw", "computed": hex16(total.value()), "status": status.value}
-    )
+    row = {"file": name, "check": "raw", "computed": hex16(total.value()), "status": status.value}
+    words = {"explain": list(explain_bytes(front))} if explained is Explain.YES else {}
+    return ReportRow(status is Status.BAD, {**row, **words})
 
 
 def _summary(lane: ChecksumLane, datagrams: tuple[bytes, ...], sums: list[ReportRow]) -> Mapping[str, RowValue]:

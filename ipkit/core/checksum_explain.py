@@ -12,6 +12,7 @@ from ipkit.core.checksum_rules import Check, Coverage, PseudoHeader
 from ipkit.core.lanes import ReportRow, Row
 from ipkit.core.rows import hex16
 
+NOWHERE: Final = -1
 CHECK_AS_ZERO: Final = "check, taken as zero"
 ODD_BYTE: Final = "last byte, padded with zero"
 
@@ -47,6 +48,11 @@ def explain(coverage: Coverage, names: tuple[str, ...] = ()) -> Iterator[Row]:
     yield {"step": "complement", "sum": hex16(result)}
     if not result and coverage.for_zero:
         yield {"step": "zero", "what": "zero would mean no checksum", "sum": hex16(coverage.for_zero)}
+
+
+def explain_bytes(data: bytes) -> Iterator[Row]:
+    """Give the steps of the sum of any bytes, none of which is a checksum to be left out."""
+    return explain(Coverage(data, NOWHERE))
 
 
 def _words(coverage: Coverage, names: tuple[str, ...]) -> Iterator[tuple[Row, int]]:
