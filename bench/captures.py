@@ -38,6 +38,14 @@ def imix(packets: int) -> Path:
     return path
 
 
+def fragments(datagrams: int) -> Path:
+    """Return a capture of datagrams of 4,000 bytes in three fragments each, sixteen datagrams on the way at a time."""
+    path = CACHE / f"fragments-{datagrams}.pcap"
+    if not path.exists():
+        _store(path, _fragment_records(datagrams))
+    return path
+
+
 def first(packets: int, capture: Path) -> Path:
     """Return the first packets of a little-endian pcap as a capture of its own."""
     path = capture.with_stem(f"{capture.stem}-first-{packets}")
@@ -90,6 +98,33 @@ def _records(rng: np.random.Generator, numbers: npt.NDArray[np.int64], size: int
     out[:, RECORD : RECORD + LINK] = np.frombuffer(bytes.fromhex("0200c0000201 0200c000020a 0800"), np.uint8)
     out[:, RECORD + LINK :] = _datagrams(rng, numbers, size)
     return out
+
+
+IN_FLIGHT: Final = 16
+FRAGMENTED: Final = 4000
+FRAGMENT: Final = 1480
+
+
+def _fragment_records(datagrams: int) -> Iterator[bytes]:
+    """Yield the records of fragments: the first of sixteen datagrams, their second ones, their last ones."""
+    rng = np.random.default_rng(SEED)
+    link = bytes.fromhex("0200c0000201 0200c000020a 0800")
+    sizes = [FRAGMENT, FRAGMENT, FRAGMENTED - IP - 2 * FRAGMENT]
+    yield FILE_HEADER
+    number = 0
+    for begin in range(0, datagrams, IN_FLIGHT):
+        group = range(begin, min(begin + IN_FLIGHT, datagrams))
+        for part, size in enumerate(sizes):
+            for ident in group:
+                offset = part * FRAGMENT // 8 | (0x2000 if part < len(sizes) - 1 else 0)
+                words = (0x4500, IP + size, ident & 0xFFFF, offset, 0x4011, 0, 0x0A00, ident >> 16, 0x0A00, 1)
+                total = sum(words)
+                check = ~(total % 0xFFFF) & 0xFFFF
+                header = struct.pack(">10H", *words[:5], check, *words[6:])
+                time = (START_S + number // MILLION, number % MILLION)
+                captured = LINK + IP + size
+                yield struct.pack("<4I", *time, captured, captured) + link + header + rng.bytes(size)
+                number += 1
 
 
 def _datagrams(rng: np.random.Generator, numbers: npt.NDArray[np.int64], size: int) -> Bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import click
@@ -66,7 +67,6 @@ def command(
         drains=drain,
         keeps_frames=captures.write is not None,
         drops_incomplete=drop_incomplete,
-        compares=compare,
         draws=map_to is not None,
         saves=state is not None,
     )
@@ -76,8 +76,10 @@ def command(
     lanes: list[ReassembleLane] = []
 
     def make_lane(wish: RowWish) -> ReassembleLane:
-        lanes.append(_lane(options, wish, state, icmp))
-        return lanes[0]
+        lane = _lane(options, wish, tells=icmp is not None, compares=compare)
+        _load(lane, state)
+        lanes.append(lane)
+        return lane
 
     try:
         status = run_captures(captures, report, columns, make_lane, icmp)
@@ -88,26 +90,36 @@ def command(
     return status
 
 
-def _lane(options: ReassembleOptions, wish: RowWish, state: str | None, icmp: str | None) -> ReassembleLane:
-    from ipkit.edge.state_file import load_state
-
-    errors = None
-    if icmp is not None:
+def _lane(options: ReassembleOptions, wish: RowWish, *, tells: bool, compares: bool) -> ReassembleLane:
+    errors = panels = None
+    if tells:
         from ipkit.core.receiving_hosts import ReceivingHosts
 
         errors = ReceivingHosts(options.kernel)
-    lane = ReassembleLane(options, wish, errors)
+    if compares:
+        from ipkit.core.compare_policies import Panels
+
+        panels = Panels(options.limits)
+    return ReassembleLane(options, wish, errors, panels)
+
+
+def _load(lane: ReassembleLane, state: str | None) -> None:
     if state is not None:
-        load_state(state, lane.restore)
-    return lane
+        from ipkit.core.reassemble_state import restore_lane
+        from ipkit.edge.state_file import load_state
+
+        load_state(state, partial(restore_lane, lane))
 
 
 def _keep(lanes: Sequence[ReassembleLane], state: str | None, map_to: str | None) -> None:
     """Write what outlives the run, where the lane has come to its end."""
-    from ipkit.edge.state_file import save_state, write_text
-
     for lane in (lane for lane in lanes if lane.is_finished):
         if state is not None:
-            save_state(state, lane.state())
+            from ipkit.core.reassemble_state import lane_document
+            from ipkit.edge.state_file import save_state
+
+            save_state(state, lane_document(lane))
         if map_to is not None and map_to != UNDER_THE_ROWS:
+            from ipkit.edge.state_file import write_text
+
             write_text(map_to, map_svg(lane.drawn, lane.not_drawn))

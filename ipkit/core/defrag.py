@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
-from typing import Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from ipkit.core.defrag_queue import ip_frag_queue, keeps_df
 from ipkit.core.host.kernel import FragMemory
 from ipkit.core.outcome.counters import Mib
-from ipkit.core.outcome.defrag_exits import EVICTED, NO_ROOM, TIMED_OUT, TOO_FAR, Exit, Fate
+from ipkit.core.outcome.defrag_exits import EVICTED, NO_ROOM, QUEUED, TIMED_OUT, TOO_FAR, Exit, Fate
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.verdict import Drop, Queued
 from ipkit.core.overlap import Policy, kernel_policy
 from ipkit.core.skbuff import IpControlBlock, IpSkbFlag, SkBuff
-from ipkit.core.state.frag_queue import FragKey, Fragment, FragQueue
+from ipkit.core.state.frag_queue import FragKey, Fragment, FragQueue, made_fragment
 from ipkit.core.state.frag_queues import FragQueues
-from ipkit.core.wire.ipv4 import OFFSET_MASK, addresses, unpack_from
+from ipkit.core.wire.ipv4 import OFFSET_MASK, unpack_keyed_from
 
 
 class DefragUser(IntEnum):
@@ -45,33 +45,24 @@ class Fallen(NamedTuple):
     exit: Exit
 
 
-class Taken(NamedTuple):
-    """What became of a fragment."""
-
-    exit: Exit
-    queue: FragQueue | None  # the one it came to; None: refused before there was one
-    fallen: Sequence[Fallen] = ()  # queues that ended on its account, besides that one
+Taken = tuple[Exit, FragQueue | None, Sequence[Fallen]]
+"""What became of a fragment; the queue it came to, None where it was refused before there was one; which queues ended
+on its account, besides that one. A plain tuple: one is made for every fragment."""
 
 
-def fragment_key(header: bytes, fields: Sequence[int], user: int, vif: int) -> FragKey:
-    """Return what the fragments of one datagram have in common."""
-    return (addresses(header), fields[3], fields[6], user, vif)
+def fragment_of(frags: FragQueues, fields: Sequence[Any], payload: bytes, head: bytes, tag: object) -> Fragment:
+    """Return a fragment for its header's nine fields, its data, and the caller's tag.
 
-
-def fragment_of(frags: FragQueues, datagram: bytes, fields: Sequence[int], tag: object) -> Fragment:
-    """Return a fragment for its bytes from the IPv4 header on, its header's ten fields, and the caller's tag.
-
-    What the capture cut off is filled up with zeros.
+    Data that the capture cut off is filled up with zeros; `head` is the first fragment from its header on, else empty.
     """
-    version_ihl, tos, tot_len, _, frag_off, *_ = fields
+    version_ihl, tos, tot_len, _, frag_off, _, _, _, _ = fields
     header_bytes = (version_ihl & 0x0F) << 2
     start = (frag_off & OFFSET_MASK) << 3
-    end = start + tot_len - header_bytes
-    payload = datagram[header_bytes:]
-    if len(payload) < end - start:
-        payload += bytes(end - start - len(payload))
-    head = b"" if start else datagram
-    return Fragment(start, end, payload, frag_off, tos, header_bytes, frags.truesize(tot_len), tag, head)
+    size = tot_len - header_bytes
+    if len(payload) < size:
+        payload += bytes(size - len(payload))
+    truesize = frags.truesize(tot_len)
+    return made_fragment((start, start + size, payload, frag_off, tos, header_bytes, truesize, tag, head, False))
 
 
 def take(frags: FragQueues, key: FragKey, fragment: Fragment, policy: Policy) -> Taken:
@@ -79,7 +70,7 @@ def take(frags: FragQueues, key: FragKey, fragment: Fragment, policy: Policy) ->
     is_scarce = frags.memory > frags.limits.ipfrag_low_thresh
     queue = ip_find(frags, key)
     if queue is None:
-        return Taken(NO_ROOM, None, inet_frag_worker(frags))
+        return NO_ROOM, None, inet_frag_worker(frags)
     fallen: tuple[Fallen, ...] = ()
     if queue.peer is not None and not fragment.is_own and ip_frag_too_far(queue, frags.limits.ipfrag_max_dist):
         fallen = (Fallen(queue, TOO_FAR),)
@@ -87,11 +78,11 @@ def take(frags: FragQueues, key: FragKey, fragment: Fragment, policy: Policy) ->
     before = queue.memory
     exit_ = ip_frag_queue(queue, fragment, policy)
     frags.memory += queue.memory - before
-    if exit_.fate is Fate.COMPLETE or exit_.fate is Fate.LOST:
+    if exit_ is not QUEUED and exit_.fate is not Fate.REFUSED:
         frags.remove(queue)
     if is_scarce:
         fallen += tuple(inet_frag_worker(frags))
-    return Taken(exit_, queue, fallen)
+    return exit_, queue, fallen
 
 
 def ip_find(frags: FragQueues, key: FragKey) -> FragQueue | None:
@@ -106,9 +97,14 @@ def ip_find(frags: FragQueues, key: FragKey) -> FragQueue | None:
     queue = frags.queues.get(key)
     if queue is not None:
         return queue
-    if is_full or (frags.chains is not None and frags.chains.is_too_deep(key, frags.now_ns)):
+    if is_full:
         return None
-    return frags.add(key)
+    chain = None
+    if frags.chains is not None:
+        chain = frags.chains.chain_of(key)
+        if frags.chains.is_too_deep(chain, frags.now_ns):
+            return None
+    return frags.add(key, chain)
 
 
 def ip_frag_too_far(queue: FragQueue, max_dist: int) -> bool:
@@ -182,11 +178,13 @@ def ip_defrag(skb: SkBuff, user: int, vif: int, frags: FragQueues) -> Defragged:
     Kernel: net/ipv4/ip_fragment.c
     Exits: the datagram; Queued; Drop(NOT_SPECIFIED, DUP_FRAG)
     """
-    fields = unpack_from(skb.data)
-    fragment = fragment_of(frags, skb.data, fields, skb)
+    fields = unpack_keyed_from(skb.data)
+    header_bytes = (fields[0] & 0x0F) << 2
+    head = b"" if fields[4] & OFFSET_MASK else skb.data
+    fragment = fragment_of(frags, fields, skb.data[header_bytes:], head, skb)
     if skb.cb.flags & IpSkbFlag.FRAG_COMPLETE:
         fragment = fragment._replace(is_own=True)
-    key = fragment_key(skb.data, fields, user, vif)
+    key = (fields[8], fields[3], fields[6], user, vif)
     frags.now_ns = max(frags.now_ns, skb.tstamp_ns)
     exit_, queue, fallen = take(frags, key, fragment, kernel_policy(frags.kernel))
     mibs = (Mib.REASM_REQDS, *exit_.mibs, *(mib for each in fallen for mib in each.exit.mibs))

@@ -51,14 +51,17 @@ def ip_frag_queue(queue: FragQueue, fragment: Fragment, policy: Policy) -> Exit:
     queue.newest = fragment
     queue.ecn |= 1 << (fragment.tos & 3)
     size = kept + fragment.header_bytes
-    queue.max_size = max(queue.max_size, size)
-    if fragment.frag_off & FLAG_DF and size > queue.max_df_size:
-        queue.max_df_size = size
-    if fragment.start <= queue.whole:
-        queue.extend_whole()
-        if queue.last_in and queue.whole >= queue.len:
-            return ip_frag_reasm(queue, policy)
+    if size > queue.max_size or fragment.frag_off & FLAG_DF:
+        _note_size(queue, size, fragment.frag_off)
+    if queue.last_in and queue.whole >= queue.len:
+        return ip_frag_reasm(queue, policy)
     return QUEUED
+
+
+def _note_size(queue: FragQueue, size: int, frag_off: int) -> None:
+    queue.max_size = max(queue.max_size, size)
+    if frag_off & FLAG_DF:
+        queue.max_df_size = max(queue.max_df_size, size)
 
 
 def _placed(queue: FragQueue, fragment: Fragment, policy: Policy) -> int | Exit:
@@ -72,18 +75,24 @@ def _placed(queue: FragQueue, fragment: Fragment, policy: Policy) -> int | Exit:
         queue.memory += fragment.truesize
         if start != top:
             queue.run_starts.append(start)
+        if start <= queue.whole:
+            queue.whole = end
         return end - start
     first, behind = queue.meeting(start, end)
+    kept = end - start
     if first == behind:
         queue.put(first, behind, (fragment,))
         insort(queue.run_starts, start)
-        return end - start
-    _survey(queue, first, behind, fragment)
-    met = policy.meet(queue, first, behind, fragment)
-    if isinstance(met, Met):
+    else:
+        _survey(queue, first, behind, fragment)
+        met = policy.meet(queue, first, behind, fragment)
+        if not isinstance(met, Met):
+            return met
         queue.put(first, behind, met.pieces)
-        return met.kept
-    return met
+        kept = met.kept
+    if start <= queue.whole:
+        queue.extend_whole()
+    return kept
 
 
 def _survey(queue: FragQueue, first: int, behind: int, new: Fragment) -> None:
@@ -120,9 +129,9 @@ def ip_frag_reasm(queue: FragQueue, policy: Policy) -> Exit:
     if total > MAX_TOTAL_BYTES:
         queue.note(FragNote.OVERSIZE)
         return OVERSIZE_LOST
-    payload = b"".join([piece.payload for piece in queue.pieces])
     header = HeaderTemplate(header).filled(total, FLAG_DF if keeps_df(queue) else 0)
-    queue.datagram = header + payload[: queue.len]
+    datagram = b"".join([header, *[piece.payload for piece in queue.pieces]])
+    queue.datagram = datagram[:total]
     return COMPLETE
 
 

@@ -10,7 +10,7 @@ from base64 import b64encode
 from typing import Final, cast
 
 from ipkit.core.outcome.defrag_exits import FragNote
-from ipkit.core.state.frag_chains import CHAINS, PRIME, FragChains
+from ipkit.core.state.frag_chains import CHAINS, SECRETS, FragChains
 from ipkit.core.state.frag_queue import FragKey, Fragment, FragQueue
 from ipkit.core.state.frag_queues import QUEUE_BYTES, FragQueues
 from ipkit.core.state_fields import LARGEST, Fields
@@ -38,7 +38,7 @@ def queue_document(queue: FragQueue) -> Document:
     return {
         "key": key_document(queue.key),
         "expires_ns": queue.expires_ns,
-        "rid": queue.rid,
+        "others_since": queue.peer.rid - queue.rid if queue.peer is not None else 0,
         "len": queue.len,
         "last_in": queue.last_in,
         "ecn": queue.ecn,
@@ -68,19 +68,16 @@ def _piece_document(piece: Fragment) -> Document:
 
 def queue_from(fields: Fields, last_arrival: int) -> FragQueue:
     """Return a queue as it was; arrivals behind the last are none of this state's."""
-    queue = FragQueue(
-        key_from(fields.inner("key")),
-        expires_ns=fields.number("expires_ns", -LARGEST),
-        rid=fields.number("rid"),
-        len=fields.number("len", 0, HIGHEST_END),
-        last_in=fields.flag("last_in"),
-        ecn=fields.number("ecn", 0, 15),
-        max_size=fields.number("max_size", 0, MAX_TOTAL_BYTES),
-        max_df_size=fields.number("max_df_size", 0, MAX_TOTAL_BYTES),
-        overlaps=fields.number("overlaps"),
-        overlap=fields.number("overlap"),
-        duplicates=fields.number("duplicates"),
-    )
+    queue = FragQueue(key_from(fields.inner("key")), fields.number("expires_ns", -LARGEST))
+    queue.rid = -fields.number("others_since")  # the count of its source begins anew, at 0
+    queue.len = fields.number("len", 0, HIGHEST_END)
+    queue.last_in = fields.flag("last_in")
+    queue.ecn = fields.number("ecn", 0, 15)
+    queue.max_size = fields.number("max_size", 0, MAX_TOTAL_BYTES)
+    queue.max_df_size = fields.number("max_df_size", 0, MAX_TOTAL_BYTES)
+    queue.overlaps = fields.number("overlaps")
+    queue.overlap = fields.number("overlap")
+    queue.duplicates = fields.number("duplicates")
     for piece_fields in fields.objects("pieces"):
         piece = _piece_from(piece_fields, last_arrival)
         if queue.pieces and piece.start < queue.pieces[-1].end:
@@ -136,10 +133,7 @@ def _piece_from(fields: Fields, last_arrival: int) -> Fragment:
 def store_document(frags: FragQueues) -> Document:
     """Return what a store holds besides the contents of its queues, which are listed in the order of their timers."""
     places = {queue.key: place for place, queue in enumerate(frags.queues.values())}
-    document: Document = {
-        "now_ns": frags.now_ns,
-        "sources": [{"address": text_of(address), "vif": vif, "rid": rid} for address, vif, rid in _sources(frags)],
-    }
+    document: Document = {"now_ns": frags.now_ns}
     chains = frags.chains
     if chains is not None:
         document["chains"] = {
@@ -152,18 +146,9 @@ def store_document(frags: FragQueues) -> Document:
     return document
 
 
-def _sources(frags: FragQueues) -> list[tuple[bytes, int, int]]:
-    peers = {queue.peer.source: queue.peer for queue in frags.queues.values() if queue.peer is not None}
-    return [(*source, peer.rid) for source, peer in peers.items()]
-
-
 def restore_store(fields: Fields, frags: FragQueues, queues: list[FragQueue]) -> None:
     """Put queues back into a store that is empty."""
     frags.now_ns = fields.number("now_ns", -LARGEST)
-    rids = {
-        (source.data("address", 4, 4), source.number("vif")): source.number("rid")
-        for source in fields.objects("sources")
-    }
     if len({queue.key for queue in queues}) != len(queues):
         raise fields.wrong("queues", "two of one key")
     before = -LARGEST
@@ -171,20 +156,16 @@ def restore_store(fields: Fields, frags: FragQueues, queues: list[FragQueue]) ->
         if not before <= queue.expires_ns <= frags.now_ns + frags.period_ns:
             raise fields.wrong("queues", "timers not in order, or further away than ipfrag_time")
         before = queue.expires_ns
-        source = (queue.key[0][:4], queue.key[4])
-        if frags.limits.ipfrag_max_dist and source in rids:
-            queue.peer = frags.peers.attached(source)
-            queue.peer.rid = rids[source]
+        if frags.limits.ipfrag_max_dist:
+            queue.peer = frags.peers.record((queue.key[0][:4], queue.key[4]))
         queue.memory += QUEUE_BYTES
-        frags.keep(queue, queue.expires_ns)
+        frags.keep(queue)
     if frags.chains is not None:
         _restore_chains(fields.inner("chains"), frags.chains, queues)
 
 
 def _restore_chains(fields: Fields, chains: FragChains, queues: list[FragQueue]) -> None:
-    for queue in queues:
-        chains.remove(queue)
-    chains.secret = fields.number("secret", 1, PRIME - 1)
+    chains.secret = fields.number("secret", 1, SECRETS - 1)
     chains.next = fields.number("next", 0, CHAINS - 1)
     chains.rebuilt_ns = fields.number("rebuilt_ns", -LARGEST)
     chains.rebuild_wanted = fields.flag("rebuild_wanted")

@@ -115,9 +115,10 @@ class Trail:
 
 def trail_of(queue: FragQueue) -> Trail:
     """Return what is remembered of a queue's frames."""
-    if not isinstance(queue.carried, Trail):
-        queue.carried = Trail()
-    return queue.carried
+    trail: Trail | None = queue.carried
+    if trail is None:
+        trail = queue.carried = Trail()
+    return trail
 
 
 def copied_options(options: bytes) -> bytes:

@@ -6,21 +6,58 @@ that is held goes into it whole: who loads the state may want it back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from ipkit.core.compare_policies import Panel, Panels
-from ipkit.core.frag_state import Document, key_document, key_from, queue_document, queue_from, text_of
+from ipkit.core.frag_state import (
+    Document,
+    key_document,
+    key_from,
+    queue_document,
+    queue_from,
+    restore_store,
+    store_document,
+    text_of,
+)
 from ipkit.core.fragment_map import Arrival
 from ipkit.core.frames import Frame
 from ipkit.core.overlap import POLICIES
-from ipkit.core.reassemble_datagram import Trail
-from ipkit.core.state.frag_queue import FragQueue
+from ipkit.core.reassemble_datagram import Trail, trail_of
+from ipkit.core.reassemble_lane import ReassembleLane
 from ipkit.core.state_fields import LARGEST, Fields, StateError
 
 FORMAT: Final = "ipkit reassemble state"
 VERSION: Final = 1
 LONGEST_FRAME: Final = 1 << 19
+
+
+def lane_document(lane: ReassembleLane) -> Document:
+    """Return what a lane has waiting, for a later run."""
+    document: Document = {"format": FORMAT, "version": VERSION, **_terms(lane)._asdict()}
+    document["arrivals"] = lane.arrivals
+    document["store"] = store_document(lane.frags)
+    document["datagrams"] = [
+        {**queue_document(queue), "frames": _trail_document(trail_of(queue))} for queue in lane.frags.queues.values()
+    ]
+    if lane.panels is not None:
+        document["panels"] = _panels_document(lane.panels)
+    return document
+
+
+def restore_lane(lane: ReassembleLane, document: object) -> None:
+    """Let a lane go on from what an earlier run left waiting."""
+    fields = Fields(document, "")
+    _check_header(fields, _terms(lane))
+    lane.arrivals = fields.number("arrivals")
+    queues = []
+    for datagram in fields.objects("datagrams"):
+        queue = queue_from(datagram, lane.arrivals)
+        queue.carried = trail = _trail_from(datagram.inner("frames"))
+        lane.held_bytes += trail.held_bytes
+        queues.append(queue)
+    restore_store(fields.inner("store"), lane.frags, queues)
+    if lane.panels is not None:
+        _restore_panels(fields.inner("panels"), lane.panels, lane.arrivals)
 
 
 class Terms(NamedTuple):
@@ -32,12 +69,12 @@ class Terms(NamedTuple):
     compare: bool
 
 
-def header_document(terms: Terms) -> Document:
-    """Return how a state begins."""
-    return {"format": FORMAT, "version": VERSION, **terms._asdict()}
+def _terms(lane: ReassembleLane) -> Terms:
+    options = lane.options
+    return Terms(options.kernel.name, lane.policy.name, options.limits.ipfrag_time, lane.panels is not None)
 
 
-def check_header(fields: Fields, terms: Terms) -> None:
+def _check_header(fields: Fields, terms: Terms) -> None:
     """Refuse what is no state, one of another version, or one of another kind of run."""
     if "format" not in fields or fields.text("format") != FORMAT:
         raise StateError("not a state of ipkit reassemble")
@@ -49,7 +86,7 @@ def check_header(fields: Fields, terms: Terms) -> None:
             raise StateError(f"saved with {name} {was}, not {now}")
 
 
-def trail_document(trail: Trail) -> Document:
+def _trail_document(trail: Trail) -> Document:
     """Return what is remembered of a datagram's frames; none of them is in a batch any more."""
     return {
         "fragments": trail.fragments,
@@ -74,7 +111,7 @@ def _frame_document(frame: Frame) -> Document:
     }
 
 
-def trail_from(fields: Fields) -> Trail:
+def _trail_from(fields: Fields) -> Trail:
     """Return the frames of a datagram as they were remembered."""
     last = fields.inner("last")
     keys: dict[str, object] = {"file": last.text("file"), "frame": last.number("frame"), "time": last.text("time")}
@@ -110,7 +147,7 @@ def _frame_from(fields: Fields) -> Frame:
     )
 
 
-def panels_document(panels: Panels) -> Document:
+def _panels_document(panels: Panels) -> Document:
     """Return what every policy has made of the datagrams so far."""
     return {
         "active": [_panel_document(panel) for panel in panels.active.values()],
@@ -128,7 +165,7 @@ def _panel_document(panel: Panel) -> Document:
     }
 
 
-def restore_panels(fields: Fields, panels: Panels, last_arrival: int) -> None:
+def _restore_panels(fields: Fields, panels: Panels, last_arrival: int) -> None:
     """Put the policies back into what they had made so far."""
     for panel_fields in fields.objects("active"):
         panel = _panel_from(panel_fields, last_arrival)
@@ -153,8 +190,3 @@ def _policies(fields: Fields, key: str, names: list[str]) -> list[str]:
         if name not in POLICIES:
             raise fields.wrong(key, f"{name!r} is no policy")
     return names
-
-
-def datagram_document(queue: FragQueue, trail: Trail) -> Mapping[str, object]:
-    """Return one waiting datagram."""
-    return {**queue_document(queue), "frames": trail_document(trail)}

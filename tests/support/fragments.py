@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from ipkit.core.defrag import Fallen, Taken, fragment_key, fragment_of, ip_expire, take
+from ipkit.core.defrag import Fallen, fragment_of, ip_expire, take
 from ipkit.core.host.kernel import KernelProfile
 from ipkit.core.host.sysctl import NetConf
 from ipkit.core.outcome.counters import Mib
 from ipkit.core.outcome.defrag_exits import Exit, Fate
 from ipkit.core.overlap import Policy, kernel_policy
+from ipkit.core.state.frag_queue import FragQueue
 from ipkit.core.state.frag_queues import FragQueues
-from ipkit.core.wire.ipv4 import unpack_from
+from ipkit.core.wire.ipv4 import unpack_keyed_from
 from tests.support.packets import ip
 
 SECOND = 1_000_000_000
 PLENTY = 1 << 40
+
+
+class Taken(NamedTuple):
+    """What became of a fragment, by name."""
+
+    exit: Exit
+    queue: FragQueue | None
+    fallen: Sequence[Fallen]
 
 
 class Bench:
@@ -37,13 +47,15 @@ class Bench:
 
     def hand_in(self, datagram: bytes, user: int = 0, vif: int = 0) -> Taken | None:
         """Hand in a datagram that is made already."""
-        fields = unpack_from(datagram)
+        fields = unpack_keyed_from(datagram)
         if not fields[4] & 0x3FFF:
             self.delivered.append(datagram)
             return None
         self.sent += 1
-        key = fragment_key(datagram, fields, user, vif)
-        taken = take(self.queues, key, fragment_of(self.queues, datagram, fields, self.sent), self.policy)
+        head = b"" if fields[4] & 0x1FFF else datagram
+        payload = datagram[(datagram[0] & 15) * 4 :]
+        fragment = fragment_of(self.queues, fields, payload, head, self.sent)
+        taken = Taken(*take(self.queues, (fields[8], fields[3], fields[6], user, vif), fragment, self.policy))
         self._count(Mib.REASM_REQDS)
         self._count(*taken.exit.mibs)
         self.exits.append(taken.exit)

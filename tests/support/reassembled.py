@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ipkit.core.compare_policies import Panels
 from ipkit.core.frames import FrameBatch
 from ipkit.core.host.kernel import LINUX_4_14, KernelProfile
 from ipkit.core.lanes import LaneResult, RowWish
@@ -33,11 +34,14 @@ class Capture:
         apart: bool = False,
         seconds: Sequence[float] | None = None,
         icmp: bool = False,
+        compares: bool = False,
         batch: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
         chosen = ReassembleOptions(kernel, **{"keeps_frames": True, **options})
-        self.lane = ReassembleLane(chosen, wish, ReceivingHosts(kernel) if icmp else None)
+        self.lane = ReassembleLane(
+            chosen, wish, ReceivingHosts(kernel) if icmp else None, Panels(chosen.limits) if compares else None
+        )
         self.rows: list[dict[str, Any]] = []
         self.looks: list[bool] = []
         self.out: list[bytes] = []

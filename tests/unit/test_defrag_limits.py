@@ -94,11 +94,14 @@ def test_4_14_refuses_new_queues_only_and_evicts() -> None:
     assert not bench.fallen  # the worker ran, and found memory below the mark again
     bench.send(b"A" * 8, mf=True, ident=5)
     bench.send(b"A" * 8, mf=True, ident=6)
-    assert bench.exits[-1].fate is Fate.REFUSED
-    assert bench.fallen
+    refused = 0
+    while not bench.fallen:  # an eighth of the chains is visited each time
+        assert bench.exits[-1].fate is Fate.REFUSED
+        refused += 1
+        bench.send(b"A" * 8, mf=True, ident=6)
     assert {fallen.exit.func for fallen in bench.fallen} == {"ip_expire"}
     assert bench.queues.memory < 3000
-    assert bench.counters == {"Reqds": 7, "OKs": 1, "Fails": 1 + len(bench.fallen)}
+    assert bench.counters == {"Reqds": 7 + refused, "OKs": 1, "Fails": 1 + refused + len(bench.fallen)}
 
 
 @BOTH
@@ -174,9 +177,14 @@ def test_a_chain_that_the_worker_begins_goes_entirely_oldest_first() -> None:
     assert [fallen.queue.key[4] for fallen in bench.fallen] == list(range(11))
 
 
+def charged(queue: FragQueue) -> FragQueue:
+    queue.memory = 1000
+    return queue
+
+
 def test_the_worker_stops_at_the_chain_that_made_room() -> None:
     chains = FragChains()
-    queues = [FragQueue((bytes(8), ident, 253, 0, 0), memory=1000) for ident in range(2000)]
+    queues = [charged(FragQueue((bytes(8), ident, 253, 0, 0))) for ident in range(2000)]
     for queue in queues:
         chains.add(queue)
     gone = chains.victims(2_000_000, 1_990_001)
@@ -311,4 +319,8 @@ def test_a_flood_of_sources_leaves_nothing_behind(kernel: KernelProfile) -> None
         bench.send(b"A" * 8, mf=True, src=f"10.0.{source // 250}.{source % 250}")
     assert len(bench.queues.peers) == 500
     bench.at(40)
-    assert (len(bench.queues.peers), bench.queues.memory, len(bench.queues.queues)) == (0, 0, 0)
+    assert (bench.queues.memory, len(bench.queues.queues)) == (0, 0)
+    for source in range(500):
+        bench.send(b"A" * 8, mf=True, src=f"10.9.{source // 250}.{source % 250}")
+        bench.send(b"B" * 8, offset=8, src=f"10.9.{source // 250}.{source % 250}")
+    assert len(bench.queues.peers) < 100

@@ -302,7 +302,7 @@ def test_errors_are_limited_as_everywhere() -> None:
 def test_a_flood_of_copies_is_not_held_without_end(kernel: KernelProfile) -> None:
     limits = NetConf(ipfrag_high_thresh=20000, ipfrag_low_thresh=20000)
     done = Capture([WHOLE[0]] * 2000, kernel=kernel, limits=limits, seconds=[0] * 2000)
-    assert done.lane._held_bytes == 0
+    assert done.lane.held_bytes == 0
     assert len(done.out) == 2000
     [row] = done.rows
     assert (row["fragments"], row["duplicates"], row["frames"]) == (

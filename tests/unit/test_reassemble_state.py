@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from ipkit.core.compare_policies import Panels
 from ipkit.core.frames import Frame
 from ipkit.core.host.kernel import LINUX_4_14, LINUX_6_18, KernelProfile
 from ipkit.core.host.sysctl import NetConf
 from ipkit.core.lanes import LaneResult, RowWish
 from ipkit.core.overlap import POLICIES
 from ipkit.core.reassemble_lane import ReassembleLane, ReassembleOptions
+from ipkit.core.reassemble_state import lane_document, restore_lane
 from ipkit.core.state_fields import StateError
 from tests.support.batches import batch_of
 from tests.support.packets import eth, ip
@@ -73,7 +75,7 @@ class Run:
     def take(self, lane: ReassembleLane, frames: Sequence[tuple[int, bytes]], state: object) -> object:
         """Let a lane go through some frames; return its state as a file would hold it."""
         if state is not None:
-            lane.restore(json.loads(json.dumps(state)))
+            restore_lane(lane, json.loads(json.dumps(state)))
         if frames:
             times, data = [time for time, _ in frames], [frame for _, frame in frames]
             batch = batch_of(data, tstamp_ns=times, interface="eth0")
@@ -88,7 +90,7 @@ class Run:
         for key, value in lane.summary().items():
             if isinstance(value, int):
                 self.counts[key] = self.counts.get(key, 0) + value
-        return lane.state()
+        return lane_document(lane)
 
     def _add(self, result: LaneResult) -> None:
         for row in result.rows:
@@ -102,8 +104,9 @@ def _plain(frame: Frame) -> tuple[int, bytes]:
     return frame.tstamp_ns, frame.data
 
 
-def options(kernel: KernelProfile, **more: Any) -> ReassembleOptions:
-    return ReassembleOptions(kernel, **{"keeps_frames": True, "saves": True, **more})
+def lane_for(kernel: KernelProfile, *, compares: bool = False, **more: Any) -> ReassembleLane:
+    options = ReassembleOptions(kernel, **{"keeps_frames": True, "saves": True, **more})
+    return ReassembleLane(options, RowWish.ALL, panels=Panels(options.limits) if compares else None)
 
 
 @pytest.mark.parametrize("kernel", [LINUX_4_14, LINUX_6_18], ids=lambda kernel: kernel.name)
@@ -122,12 +125,12 @@ def test_captures_in_a_row_equal_the_joined_one_wherever_they_were_split(
 ) -> None:
     frames = traffic(seed=11, frames=72)
     joined = Run()
-    state = joined.take(ReassembleLane(options(kernel, **more), RowWish.ALL), frames, None)
+    state = joined.take(lane_for(kernel, **more), frames, None)
     assert joined.counts["complete"]
     for split in range(len(frames) + 1):
         apart = Run()
-        first = apart.take(ReassembleLane(options(kernel, **more), RowWish.ALL), frames[:split], None)
-        second = apart.take(ReassembleLane(options(kernel, **more), RowWish.ALL), frames[split:], first)
+        first = apart.take(lane_for(kernel, **more), frames[:split], None)
+        second = apart.take(lane_for(kernel, **more), frames[split:], first)
         assert apart.rows == joined.rows
         assert apart.frames == joined.frames
         assert apart.counts == joined.counts
@@ -150,23 +153,23 @@ def without_numbers(state: Any) -> Any:
 def test_the_end_without_a_later_run_lets_everything_go() -> None:
     frames = traffic(seed=3, frames=60)
     first = Run()
-    state = first.take(ReassembleLane(options(LINUX_4_14), RowWish.ALL), frames[:30], None)
+    state = first.take(lane_for(LINUX_4_14), frames[:30], None)
     rest = Run()
-    rest.take(ReassembleLane(options(LINUX_4_14, saves=False), RowWish.ALL), frames[30:], state)
+    rest.take(lane_for(LINUX_4_14, saves=False), frames[30:], state)
     plain = Run()
-    plain.take(ReassembleLane(options(LINUX_4_14, saves=False), RowWish.ALL), frames, None)
+    plain.take(lane_for(LINUX_4_14, saves=False), frames, None)
     assert first.rows + rest.rows == plain.rows
     assert first.frames + rest.frames == plain.frames
 
 
 def saved() -> Any:
     run = Run()
-    lane = ReassembleLane(options(LINUX_4_14, compares=True, draws=True), RowWish.ALL)
+    lane = lane_for(LINUX_4_14, compares=True, draws=True)
     return json.loads(json.dumps(run.take(lane, traffic(seed=5, frames=16), None)))
 
 
 def load(document: object) -> None:
-    ReassembleLane(options(LINUX_4_14, compares=True, draws=True), RowWish.ALL).restore(document)
+    restore_lane(lane_for(LINUX_4_14, compares=True, draws=True), document)
 
 
 @pytest.mark.parametrize(
@@ -222,13 +225,13 @@ def test_no_value_anywhere_leads_to_more_than_a_complaint() -> None:
     rng = Random(1)
     for path in spots(good):
         for value in rng.sample(WRONG, 3):
-            lane = ReassembleLane(options(LINUX_4_14, compares=True, draws=True), RowWish.ALL)
+            lane = lane_for(LINUX_4_14, compares=True, draws=True)
             try:
-                lane.restore(with_value(good, path, value))
+                restore_lane(lane, with_value(good, path, value))
             except StateError:
                 continue
             # What was accepted must be possible to go on with.
             frames = traffic(seed=5, frames=16)
             lane.process(batch_of([frame for _, frame in frames], tstamp_ns=[time for time, _ in frames]))
             lane.finish()
-            lane.state()
+            lane_document(lane)

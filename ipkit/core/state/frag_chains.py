@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final
+from zlib import crc32
 
-from ipkit.core.state.frag_queue import FragKey, FragQueue
+from ipkit.core.state.frag_queue import FragChain, FragKey, FragQueue
 
 CHAINS: Final = 1024
 MAX_DEPTH: Final = 128
@@ -18,8 +19,9 @@ EVICTED_A_RUN: Final = 512
 REBUILD_INTERVAL_NS: Final = 5_000_000_000
 
 LONG_AGO_NS: Final = -(1 << 63)
-PRIME: Final = (1 << 89) - 1
-FIRST_SECRET: Final = 0x9E3779B97F4A7C15F39CC1
+FIRST_SECRET: Final = 0x9E3779B1  # odd, as every power of it
+SECRETS: Final = 1 << 32
+CHAIN_SHIFT: Final = 32 - 10
 
 
 class FragChains:
@@ -28,32 +30,28 @@ class FragChains:
     __slots__ = ("_chains", "next", "rebuild_wanted", "rebuilt_ns", "secret")
 
     def __init__(self) -> None:
-        self._chains: list[dict[FragKey, FragQueue]] = [{} for _ in range(CHAINS)]
+        self._chains: list[FragChain] = [{} for _ in range(CHAINS)]
         self.secret = FIRST_SECRET
         self.next = 0  # the chain that the worker visits next
         self.rebuilt_ns = LONG_AGO_NS
         self.rebuild_wanted = False
 
-    def chain_of(self, key: FragKey) -> dict[FragKey, FragQueue]:
+    def chain_of(self, key: FragKey) -> FragChain:
         """Return the chain that a key belongs to; user and VRF are not hashed."""
         addresses, ident, protocol, _user, _vif = key
-        number = int.from_bytes(addresses) << 24 | ident << 8 | protocol
-        return self._chains[number * self.secret % PRIME % CHAINS]
+        return self._chains[(crc32(addresses, ident << 8 | protocol) * self.secret >> CHAIN_SHIFT) % CHAINS]
 
-    def is_too_deep(self, key: FragKey, now_ns: int) -> bool:
+    def is_too_deep(self, chain: FragChain, now_ns: int) -> bool:
         """Tell whether a new queue is refused for the length of its chain; another secret is wanted then."""
-        if len(self.chain_of(key)) <= MAX_DEPTH:
+        if len(chain) <= MAX_DEPTH:
             return False
         self.rebuild_wanted |= self._may_rebuild(now_ns)
         return True
 
     def add(self, queue: FragQueue) -> None:
         """Put a queue into its chain."""
-        self.chain_of(queue.key)[queue.key] = queue
-
-    def remove(self, queue: FragQueue) -> None:
-        """Take a queue out of its chain."""
-        del self.chain_of(queue.key)[queue.key]
+        queue.chain = self.chain_of(queue.key)
+        queue.chain[queue.key] = queue
 
     def in_order(self) -> Iterator[FragQueue]:
         """Yield all queues, chain by chain, each oldest first."""
@@ -85,7 +83,7 @@ class FragChains:
         self.rebuild_wanted = False
         self.rebuilt_ns = now_ns
         queues = list(self.in_order())
-        self.secret = self.secret * FIRST_SECRET % PRIME
+        self.secret = self.secret * FIRST_SECRET % SECRETS
         for chain in self._chains:
             chain.clear()
         for queue in queues:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 from ipkit.core.outcome.defrag_exits import FragNote
 from ipkit.core.state.peers import Peer
@@ -42,31 +42,63 @@ class Fragment(NamedTuple):
         )
 
 
-@dataclass(slots=True, eq=False)
+made_fragment = partial(tuple.__new__, Fragment)
+"""Make one from a tuple of all its values. One is made for every fragment; the class takes twice the time."""
+
+FragChain = dict[FragKey, "FragQueue"]
+
+
 class FragQueue:
     """The pieces of one datagram so far (struct ipq)."""
 
-    key: FragKey
-    expires_ns: int = 0
-    peer: Peer | None = None
-    rid: int = 0  # the peer's count when this queue last grew
-    len: int = 0  # the end as far as it is known
-    last_in: bool = False
-    whole: int = 0  # [0, whole) is there without a hole
-    ecn: int = 0  # which of the four marks were seen
-    max_size: int = 0
-    max_df_size: int = 0
-    memory: int = 0
-    starts: list[int] = field(default_factory=list)
-    pieces: list[Fragment] = field(default_factory=list)  # disjoint, by offset
-    run_starts: list[int] = field(default_factory=list)  # where the stretches begin that grew at the top
-    newest: Fragment | None = None  # the last one accepted
-    datagram: bytes = b""  # once complete
-    overlaps: int = 0  # fragments that claimed what was there, other than by repeating it
-    overlap: int = 0  # bytes they claimed
-    duplicates: int = 0  # fragments that repeated what was there, byte for byte
-    notes: set[FragNote] | None = None
-    carried: object = None  # the caller's own
+    __slots__ = (
+        "carried",
+        "chain",
+        "datagram",
+        "duplicates",
+        "ecn",
+        "expires_ns",
+        "key",
+        "last_in",
+        "len",
+        "max_df_size",
+        "max_size",
+        "memory",
+        "newest",
+        "notes",
+        "overlap",
+        "overlaps",
+        "peer",
+        "pieces",
+        "rid",
+        "run_starts",
+        "starts",
+        "whole",
+    )
+
+    def __init__(self, key: FragKey, expires_ns: int = 0, chain: FragChain | None = None) -> None:
+        self.key = key
+        self.expires_ns = expires_ns
+        self.chain = chain  # where its hash put it
+        self.peer: Peer | None = None
+        self.rid = 0  # the peer's count when this queue last grew
+        self.len = 0  # the end as far as it is known
+        self.last_in = False
+        self.whole = 0  # [0, whole) is there without a hole
+        self.ecn = 0  # which of the four marks were seen
+        self.max_size = 0
+        self.max_df_size = 0
+        self.memory = 0
+        self.starts: list[int] = []
+        self.pieces: list[Fragment] = []  # disjoint, by offset
+        self.run_starts: list[int] = []  # where the stretches begin that grew at the top
+        self.newest: Fragment | None = None  # the last one accepted
+        self.datagram = b""  # once complete
+        self.overlaps = 0  # fragments that claimed what was there, other than by repeating it
+        self.overlap = 0  # bytes they claimed
+        self.duplicates = 0  # fragments that repeated what was there, byte for byte
+        self.notes: set[FragNote] | None = None
+        self.carried: Any = None  # the caller's own
 
     def note(self, note: FragNote) -> None:
         """Remember what is odd."""
@@ -91,9 +123,6 @@ class FragQueue:
 
     def extend_whole(self) -> None:
         """Move on the end of what is there without a hole; no byte that was there ever goes away."""
-        if self.starts[-1] <= self.whole:
-            self.whole = self.pieces[-1].end
-            return
         at = max(0, bisect_right(self.starts, self.whole) - 1)
         while at < len(self.pieces) and self.starts[at] <= self.whole:
             self.whole = max(self.whole, self.pieces[at].end)

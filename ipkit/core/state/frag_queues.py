@@ -14,7 +14,7 @@ from typing import Final
 from ipkit.core.host.kernel import FragMemory, KernelProfile, SkbHeads
 from ipkit.core.host.sysctl import NetConf
 from ipkit.core.state.frag_chains import FragChains
-from ipkit.core.state.frag_queue import FragKey, FragQueue
+from ipkit.core.state.frag_queue import FragChain, FragKey, FragQueue
 from ipkit.core.state.peers import Peers
 
 QUEUE_BYTES: Final = 200
@@ -22,6 +22,7 @@ SKB_BYTES: Final = 256
 SHARED_INFO_BYTES: Final = 320
 LEAD_BYTES: Final = 31  # Ethernet header with its alignment, and what sending devices ask for
 LINE_BYTES: Final = 64
+ROUNDED_UP: Final = LEAD_BYTES + LINE_BYTES - 1
 NS: Final = 1_000_000_000
 
 
@@ -71,53 +72,48 @@ class FragQueues:
 
     def truesize(self, total_bytes: int) -> int:
         """Return what the kernel charges for a received datagram of this length."""
-        return self._truesizes[total_bytes + LEAD_BYTES + LINE_BYTES - 1 >> 6]
+        return self._truesizes[total_bytes + ROUNDED_UP >> 6]
 
-    def add(self, key: FragKey) -> FragQueue:
+    def add(self, key: FragKey, chain: FragChain | None) -> FragQueue:
         """Make room for one more datagram and start its timer."""
-        queue = FragQueue(key, memory=QUEUE_BYTES)
+        queue = FragQueue(key, self.now_ns + self.period_ns, chain)
+        queue.memory = QUEUE_BYTES
         if self.limits.ipfrag_max_dist:
-            queue.peer = self.peers.attached((key[0][:4], key[4]))
-        self.keep(queue, self.now_ns + self.period_ns)
+            if len(self.peers) > self.peers.is_crowded_above:
+                self.peers.forget_others(waiting.peer for waiting in self.queues.values())
+            queue.peer = self.peers.record((key[0][:4], key[4]))
+        if chain is not None:
+            chain[key] = queue
+        self.keep(queue)
         return queue
 
-    def keep(self, queue: FragQueue, expires_ns: int) -> None:
+    def keep(self, queue: FragQueue) -> None:
         """Take a queue in, its timer behind all others."""
-        queue.expires_ns = expires_ns
         self.queues[queue.key] = queue
         self.memory += queue.memory
-        self.due_ns = min(self.due_ns, expires_ns)
-        if self.chains is not None:
-            self.chains.add(queue)
+        self.due_ns = min(self.due_ns, queue.expires_ns)
 
     def remove(self, queue: FragQueue) -> None:
         """Let a queue go, with its timer and what it was charged."""
         del self.queues[queue.key]
         self.memory -= queue.memory
-        if queue.peer is not None:
-            self.peers.detach(queue.peer)
-        if self.chains is not None:
-            self.chains.remove(queue)
+        if queue.chain is not None:
+            del queue.chain[queue.key]
 
     def restarted(self, queue: FragQueue) -> FragQueue:
         """Return the queue emptied, its timer at the full period again; the old one keeps what it held.
 
         The sizes of fragments already seen are not forgotten, and the place in the hash chain stays.
         """
-        fresh = FragQueue(
-            queue.key,
-            self.now_ns + self.period_ns,
-            queue.peer,
-            queue.rid,
-            max_size=queue.max_size,
-            max_df_size=queue.max_df_size,
-            memory=QUEUE_BYTES,
-        )
+        fresh = FragQueue(queue.key, self.now_ns + self.period_ns, queue.chain)
+        fresh.memory = QUEUE_BYTES
+        fresh.peer, fresh.rid = queue.peer, queue.rid
+        fresh.max_size, fresh.max_df_size = queue.max_size, queue.max_df_size
         del self.queues[queue.key]
-        self.queues[queue.key] = fresh
-        self.memory += QUEUE_BYTES - queue.memory
-        if self.chains is not None:
-            self.chains.chain_of(queue.key)[queue.key] = fresh
+        self.memory -= queue.memory
+        if queue.chain is not None:
+            queue.chain[queue.key] = fresh
+        self.keep(fresh)
         return fresh
 
     def expired(self) -> Iterator[FragQueue]:

@@ -15,6 +15,7 @@ from ipkit.core.wire.checksum import csum_fold, csum_partial
 HEADER_BYTES: Final = 20
 MAX_HEADER_BYTES: Final = 60
 CHECK_AT: Final = 10
+PLAIN_FIRST_BYTE: Final = 0x45  # version 4, no options
 MAX_TOTAL_BYTES: Final = 65535
 
 FLAG_RESERVED: Final = 0x8000
@@ -40,6 +41,9 @@ _HEADER = Struct("!BBHHHBBHII")
 _CHANGING = Struct("!2sH2sH2sH")
 unpack_from = _HEADER.unpack_from
 """The ten fields in a tuple, for loops that cannot afford a name for each."""
+
+unpack_keyed_from = Struct("!BBHHHBBH8s").unpack_from
+"""The same with both addresses as one piece of bytes, which tells flows apart as it is."""
 
 
 class Ipv4Header(NamedTuple):
@@ -111,11 +115,6 @@ class HeaderTemplate:
 def with_tos(header: bytes, tos: int) -> bytes:
     """Return the header with another TOS, its checksum field as it was."""
     return header[:1] + bytes((tos,)) + header[2:]
-
-
-def addresses(header: bytes) -> bytes:
-    """Return both addresses as they stand in the header: source, then destination."""
-    return header[12:20]
 
 
 def address_text(address: int) -> str:
