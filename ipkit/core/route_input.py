@@ -7,6 +7,7 @@ packet that gets no route at all.
 from __future__ import annotations
 
 from errno import EHOSTUNREACH, EINVAL
+from typing import Final
 
 from ipkit.core.host.config import Link
 from ipkit.core.host.fib import FibResult, NextHop, Route, RouteFlag, RouteType
@@ -33,8 +34,10 @@ from ipkit.core.route_validate import REFUSALS, Source, fib_validate_source
 from ipkit.core.state.routing import Routing
 from ipkit.core.wire.ipv4 import PROTO_IGMP, address_text
 
-ALL_HOSTS = 0xE0000001
-NOT_LOOKED_UP = FibResult()
+ALL_HOSTS: Final = 0xE0000001
+NOT_LOOKED_UP: Final = FibResult()
+BROADCAST_HERE: Final = RouteFlag.BROADCAST | RouteFlag.LOCAL
+GROUP_HERE: Final = RouteFlag.MULTICAST | RouteFlag.LOCAL
 
 
 def ip_route_input_noref(flow: InputFlow, routing: Routing, trace: Trace | None = None) -> Route | Refused:
@@ -77,8 +80,9 @@ def ip_route_input_mc(flow: InputFlow, routing: Routing, trace: Trace | None) ->
     refused = ip_mc_validate_source(flow, routing, trace)
     if refused is not None:
         return refused
-    flags = RouteFlag.MULTICAST | (RouteFlag.LOCAL if ours else RouteFlag.NONE)
-    return Route(RouteType.MULTICAST, flags, routing.tables.loopback, iif=flow.iif)
+    return Route(
+        RouteType.MULTICAST, GROUP_HERE if ours else RouteFlag.MULTICAST, routing.tables.loopback, iif=flow.iif
+    )
 
 
 def ip_mc_validate_source(flow: InputFlow, routing: Routing, trace: Trace | None) -> Refused | None:
@@ -175,14 +179,14 @@ def _brd_input(flow: InputFlow, routing: Routing, found: FibResult, trace: Trace
         refused = _refused_source(fib_validate_source(routing, flow, 0, "", trace))
         if refused is not None:
             return refused
-    return _local_input(flow, routing, found, RouteFlag.LOCAL | RouteFlag.BROADCAST)
+    return _local_input(flow, routing, found, BROADCAST_HERE)
 
 
 def _local_input(flow: InputFlow, routing: Routing, found: FibResult, flags: RouteFlag) -> Route:
     """Return the route into this host; its device is the loopback, or the VRF that the address belongs to."""
     tables, nexthop = routing.tables, found.nexthop
     vrf = tables.vrfs.get(nexthop.dev) if nexthop is not None else None
-    kind = RouteType.BROADCAST if flags & RouteFlag.BROADCAST else RouteType.LOCAL
+    kind = RouteType.BROADCAST if flags is BROADCAST_HERE else RouteType.LOCAL
     return Route(
         kind,
         flags,

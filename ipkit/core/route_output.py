@@ -25,7 +25,7 @@ from ipkit.core.route_flow import (
     is_loopback,
     is_multicast,
 )
-from ipkit.core.route_input import ip_check_mc_rcu
+from ipkit.core.route_input import BROADCAST_HERE, GROUP_HERE, ip_check_mc_rcu
 from ipkit.core.route_multipath import chosen_nexthop, fib_select_default
 from ipkit.core.route_source import fib_result_prefsrc, has_ip_config, inet_select_addr, nexthop_source
 from ipkit.core.state.routing import Routing
@@ -190,21 +190,26 @@ def _mkroute_output(way: _Way, routing: Routing) -> Route | Refused:
         kind = RouteType.MULTICAST
     elif is_zeronet(routing.tables, flow.daddr):
         return Refused(EINVAL, found=found)
-    flags = way.flags | (RouteFlag.LOCAL if link.kind is LinkKind.LOOPBACK else RouteFlag.NONE)
-    if kind is RouteType.BROADCAST:
-        flags |= RouteFlag.BROADCAST | RouteFlag.LOCAL
-    elif kind is RouteType.MULTICAST:
-        joined = ip_check_mc_rcu(routing, link.name, flow.daddr)
-        flags = RouteFlag.MULTICAST | (RouteFlag.LOCAL if joined else RouteFlag.NONE)
+    flags = _flags(way, kind, link, routing)
     route = Route(kind, flags, link.name, prefsrc=flow.saddr, multipath=way.multipath, found=found)
     if found is None or _ignores_gateway(kind, flow, found, routing):
         return route
     return rt_set_nexthop(route, found, flow.daddr, routing, flow.now_ns)
 
 
+def _flags(way: _Way, kind: RouteType, link: Link, routing: Routing) -> RouteFlag:
+    """Return what a route says of its destination: broadcasts come back to us, groups where they are joined."""
+    if kind is RouteType.BROADCAST:
+        return BROADCAST_HERE
+    if kind is RouteType.MULTICAST:
+        return GROUP_HERE if ip_check_mc_rcu(routing, link.name, way.flow.daddr) else RouteFlag.MULTICAST
+    return RouteFlag.LOCAL if link.kind is LinkKind.LOOPBACK else way.flags
+
+
 def _is_stray_loopback(saddr: int, link: Link) -> bool:
-    stays = link.kind in (LinkKind.LOOPBACK, LinkKind.VRF) or link.conf.route_localnet
-    return is_loopback(saddr) and not stays
+    if not is_loopback(saddr):
+        return False
+    return link.kind not in (LinkKind.LOOPBACK, LinkKind.VRF) and not link.conf.route_localnet
 
 
 def _ignores_gateway(kind: RouteType, flow: OutputFlow, found: FibResult, routing: Routing) -> bool:
