@@ -11,7 +11,7 @@ from bench.comparison import compare
 from bench.memory import memory
 from bench.startup import start_up
 
-COMMANDS = ("csum", "fragment", "forward", "reassemble", "route-lookup", "send", "send")
+COMMANDS = ("csum", "fragment", "forward", "reassemble", "route-lookup", "send")
 
 
 def main() -> None:
