@@ -54,13 +54,13 @@ class _World:
         self.groups: list[str] = []
         self.objects_used: set[str] = set()
         self.subnets: dict[str, list[IPv4Network]] = {dev: [] for dev in self.devs}
-        links = {dev: self._link(dev) for dev in self.devs}
+        self.links = {dev: self._link(dev) for dev in self.devs}
         if self.often(0.2):
-            links["lo"] = {"addr": [f"{self._own('10.255.0.1')}/32"]}
+            self.links["lo"] = {"addr": [f"{self._own('10.255.0.1')}/32"]}
         self.hops = self._nexthops() if self.often(0.25) else []
         routes = sorted((self._route() for _ in range(rng.randint(0, 24))), key=_breadth)
         rules = [self._rule(700 + at) for at in range(rng.randint(1, 7))] if self.often(0.5) else []
-        neigh = dict(self._neighbour() for _ in range(rng.randint(1, 4))) if self.often(0.3) else {}
+        neigh = dict(self._neighbour() for _ in range(rng.randint(1, 4))) if self.often(0.3) and self._wired else {}
         self.host: dict[str, Any] = {
             "routes": routes,
             "rules": rules,
@@ -68,7 +68,7 @@ class _World:
             "neigh": [*neigh.values()],
         }
         self.host = {key: lines for key, lines in self.host.items() if lines}
-        self.host |= {"sysctl": self._sysctls(), "link": links}
+        self.host |= {"sysctl": self._sysctls(), "link": self.links}
 
     def often(self, share: float) -> bool:
         return self.rng.random() < share
@@ -127,7 +127,8 @@ class _World:
         """Return an address of a network, near its ends more often than not."""
         size = net.num_addresses
         place = self.rng.choice((0, 1, 2, size // 2, size // 2 - 1, size - 2, size - 1, self.rng.randrange(size)))
-        return net[min(max(place, 0), size - 1)]
+        found = net[min(max(place, 0), size - 1)]
+        return found if int(found) else found + 1
 
     # Routes
 
@@ -153,9 +154,13 @@ class _World:
             objects.append(f"id {len(objects) + 1} group {group}")
         return objects
 
+    @property
+    def _wired(self) -> list[str]:
+        return [dev for dev, link in self.links.items() if dev != "lo" and "pointopoint" not in link]
+
     def _neighbour(self) -> tuple[tuple[str, str], str]:
         """Return a neighbour, and what makes it the only one of its kind."""
-        dev = self.rng.choice(self.devs)
+        dev = self.rng.choice(self._wired)
         nets = self.subnets[dev] or [IPv4Network("192.0.2.0/24")]
         state = "nud failed" if self.often(0.3) else "lladdr 02:00:00:00:09:01"
         address = str(self._inside(self.rng.choice(nets)))
