@@ -33,6 +33,7 @@ def run_captures(
     options: ReportOptions,
     columns: Sequence[Column],
     make_lane: Callable[[RowWish], Lane],
+    *,
     icmp_to: str | None = None,
     conclude: Conclude | None = None,
 ) -> ExitStatus:

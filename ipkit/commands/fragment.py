@@ -137,4 +137,4 @@ def command(
     def make_lane(wish: RowWish) -> FragmentLane:
         return FragmentLane(options, wish, errors)
 
-    return run_captures(captures, report, COLUMNS, make_lane, icmp)
+    return run_captures(captures, report, COLUMNS, make_lane, icmp_to=icmp)

@@ -82,7 +82,7 @@ def command(
         return lane
 
     try:
-        status = run_captures(captures, report, columns, make_lane, icmp)
+        status = run_captures(captures, report, columns, make_lane, icmp_to=icmp)
     except (CaptureError, BrokenPipeError):
         _keep(lanes, state, map_to)
         raise
