@@ -34,9 +34,10 @@ from ipkit.core.send_report import PLANNED, SENT, Put, SendReport, refused
 from ipkit.core.state.netns import namespace_of
 from ipkit.core.wire.ipv4 import MAX_TOTAL_BYTES, address_text
 from ipkit.core.wire.link import EN10MB
-from ipkit.errors import ExitStatus, SendError
+from ipkit.errors import CaptureError, ExitStatus, SendError
 
 if TYPE_CHECKING:
+    from ipkit.edge.capture_reader import CaptureStream
     from ipkit.edge.capture_writer import CaptureWriter
     from ipkit.edge.wire_sender import Pace, WireSender
 
@@ -201,7 +202,7 @@ class _Replay:
     def __init__(
         self, plan: Replaying, told: SendReport, wire: WireSender | None, writer: CaptureWriter | None
     ) -> None:
-        self._plan = plan
+        self.plan = plan
         self._told = told
         self._wire = wire
         self._writer = writer
@@ -210,7 +211,7 @@ class _Replay:
 
     def batch(self, batch: FrameBatch) -> list[ReportRow]:
         """Let the frames of a batch go, each when it is due; return their rows."""
-        plan, wire = self._plan, self._wire
+        plan, wire = self.plan, self._wire
         rows: list[ReportRow] = []
         if wire is not None and len(batch) and batch.link_type != EN10MB:
             raise SendError(f"{batch.file}: only Ethernet frames can be put on {wire.dev}")
@@ -276,20 +277,29 @@ def run_replay(plan: Replaying, aim: Aim) -> ExitStatus:
     with _opened(aim, REPLAY_COLUMNS) as (report, writer, wire), Interrupts() as interrupts:
         told = SendReport(report.wish, plan.kernel)
         replay = _Replay(plan, told, wire, writer)
-        for _ in range(plan.rounds):
-            plan.pace.begin_again()
-            stream = CaptureStream(names, plan.captures.count)
-            progress = Progress(stream.total, plan.captures.progress)
-            try:
-                for batch in interrupts.until(stream):
-                    report.rows(replay.batch(batch))
-                    progress.show(stream.position)
-            finally:
-                progress.hide()
-                stream.close()
-            if interrupts.happened:
-                break
+        damage = None
+        try:
+            for _ in range(plan.rounds):
+                _one_round(replay, CaptureStream(names, plan.captures.count), report, interrupts)
+        except CaptureError as error:
+            damage = error
         if writer is not None:
             writer.commit()
         report.close(told.summary())
+    if damage is not None:
+        raise damage
     return _status(told, interrupted=interrupts.happened)
+
+
+def _one_round(replay: _Replay, stream: CaptureStream, report: Report, interrupts: Interrupts) -> None:
+    """Let all captures go once; after an interrupt nothing more."""
+    progress = Progress(stream.total, replay.plan.captures.progress)
+    replay.plan.pace.begin_again()
+    try:
+        for batch in interrupts.until(stream):
+            progress.hide()
+            report.rows(replay.batch(batch))
+            progress.show(stream.position)
+    finally:
+        progress.hide()
+        stream.close()
