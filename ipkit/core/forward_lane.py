@@ -233,7 +233,8 @@ class ForwardLane:
         keys = frame_keys(batch, row) | header_keys(batch.data, at, end)
         keys["length"] = skb.length
         keys |= ending_keys(ending)
-        keys["iif"] = skb.cb.iif
+        if skb.cb.iif:
+            keys["iif"] = skb.cb.iif
         route = skb.route
         if route is not None and any(isinstance(one, Transmitted) for one in journal.ends):
             keys["dev"] = route.dev

@@ -1,0 +1,50 @@
+"""Any bytes at all end in a verdict, and a datagram that is forwarded is the same but for one hop."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ipkit.core.host.kernel import KernelProfile
+from ipkit.core.outcome.verdict import Transmitted
+from ipkit.core.skbuff import PacketType
+from tests.support.journeys import KERNELS, came, out, two_arms
+from tests.support.packets import ip, rfc1071
+
+kernels = st.sampled_from(KERNELS)
+headers = st.builds(
+    ip,
+    st.binary(max_size=90),
+    src=st.sampled_from(("10.0.0.5", "10.1.0.7", "0.0.0.0", "10.0.0.255", "10.0.0.1", "224.0.0.1")),
+    dst=st.sampled_from(("10.1.0.5", "10.0.0.1", "10.6.1.1", "10.66.0.1", "255.255.255.255", "10.1.0.255", "99.0.0.1")),
+    proto=st.sampled_from((1, 2, 6, 17, 136, 200)),
+    ttl=st.integers(0, 255),
+    tos=st.integers(0, 255),
+    df=st.booleans(),
+    mf=st.booleans(),
+    offset=st.sampled_from((0, 8, 65528)),
+    options=st.binary(max_size=40),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=80) | headers, kernels, st.sampled_from(PacketType), st.booleans())
+def test_any_bytes_end_in_a_verdict(data: bytes, kernel: KernelProfile, kind: PacketType, resolve: bool) -> None:
+    net = two_arms(kernel, neigh_default="resolve" if resolve else "assume")
+    journal = came(data, net, kind=kind, trace=True)
+    assert journal.ends
+    assert all(amount > 0 for amount in journal.counters.values() if amount)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=60), st.integers(2, 255), st.integers(0, 255), kernels)
+def test_forwarding_changes_the_ttl_and_the_checksum_alone(
+    payload: bytes, ttl: int, tos: int, kernel: KernelProfile
+) -> None:
+    before = ip(payload, src="10.0.0.5", dst="10.1.0.5", ttl=ttl, tos=tos)
+    journal = came(before, two_arms(kernel))
+    assert isinstance(journal.ends[0], Transmitted)
+    ((_, after),) = out(journal)
+    assert after[:8] + after[9:10] + after[12:] == before[:8] + before[9:10] + before[12:]
+    assert after[8] == ttl - 1
+    assert rfc1071(after[:20]) == 0
