@@ -110,8 +110,10 @@ def _status() -> Any:
 
 def _run(arguments: list[str]) -> Any:
     """Parse and call. click's own main would end a closed pipe with the status of a finding."""
-    if COMPLETION in os.environ:
-        group.main(prog_name="ipkit", complete_var=COMPLETION)
+    if asked := os.environ.get(COMPLETION):
+        from click.shell_completion import shell_complete
+
+        return ExitStatus.USAGE if shell_complete(group, {}, "ipkit", COMPLETION, asked) else ExitStatus.FINE
     with group.make_context("ipkit", arguments) as context:
         return group.invoke(context)
 

@@ -159,8 +159,11 @@ def are_one(name: str, other: str) -> bool:
     """Tell whether two names are the same target, which cannot hold what is meant for both."""
     if descriptor_of(name) is not None:
         return descriptor_of(name) == descriptor_of(other)
-    there = os.path.realpath(name)
-    return there == os.path.realpath(other) and (not os.path.lexists(there) or Path(there).is_file())
+    try:
+        there = os.path.realpath(name)
+        return there == os.path.realpath(other) and (not os.path.lexists(there) or Path(there).is_file())
+    except OSError:  # the folder we are in is gone: opening them will say so
+        return False
 
 
 def _opened(descriptor: int) -> BinaryIO:

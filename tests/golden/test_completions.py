@@ -109,3 +109,11 @@ def test_zsh_on_a_terminal(typed: str, completed: str, tmp_path: Path) -> None:
         shell.wait_for("done")
         shell.type(typed)
         shell.wait_for(completed)
+
+
+def test_a_shell_that_nobody_knows_is_no_finding() -> None:
+    env = {**os.environ, "_IPKIT_COMPLETE": "junk"}
+    assert (
+        subprocess.run([Path(sys.executable).with_name("ipkit")], env=env, capture_output=True, check=False).returncode
+        == 2
+    )

@@ -95,6 +95,12 @@ def test_packets_and_report_in_one_file(targets: str, folder: Path) -> None:
     assert len(ended.stderr.splitlines()) == 1
 
 
+def test_a_folder_that_is_gone_is_no_place_for_packets(folder: Path) -> None:
+    ended = shell("mkdir gone; cd gone; rmdir ../gone; ipkit csum -q -w out ../web.pcap", folder)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == "ipkit csum: out: no such file or directory\n"
+
+
 def test_packets_and_report_may_both_be_thrown_away(folder: Path) -> None:
     assert shell("ipkit csum -w /dev/null --report /dev/null web.pcap", folder).returncode == 0
 
