@@ -75,6 +75,14 @@ def normalise_datagram(data: bytes, labels: IdLabels) -> bytes:
     return bytes(header) + whole
 
 
+def without_own_id(datagram: bytes) -> bytes:
+    """Return a datagram that the host itself made with its ID taken out; what it quotes stays as it is."""
+    header_bytes = (datagram[0] & 15) * 4
+    header = bytearray(datagram[:header_bytes])
+    header[4:6] = b"\0\0"
+    return bytes(_summed(datagram[:header_bytes], header, 10)) + datagram[header_bytes:]
+
+
 def _icmp(message: bytes, labels: IdLabels) -> bytearray:
     if message[0] in ICMP_ERRORS:
         return bytearray(message[:8] + normalise_datagram(message[8:], labels))

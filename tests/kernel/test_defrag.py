@@ -27,7 +27,7 @@ from tests.kernel import model
 from tests.kernel.counters import moved
 from tests.kernel.events import watcher
 from tests.kernel.namespace import UNLIMITED_ICMP, Namespace
-from tests.kernel.normalise import IdLabels, normalise_datagram
+from tests.kernel.normalise import without_own_id
 from tests.kernel.sockets import Listeners
 from tests.support.packets import eth, ip
 
@@ -239,7 +239,7 @@ def timed_out(datagrams: Iterable[bytes]) -> tuple[list[bytes], dict[str, int], 
 
 
 def _in_any_order(errors: list[bytes]) -> list[bytes]:
-    return sorted(normalise_datagram(error, IdLabels()) for error in errors)
+    return sorted(without_own_id(error) for error in errors)
 
 
 def time_exceeded(fallen: Fallen, routing: Routing) -> list[bytes]:

@@ -23,7 +23,7 @@ from ipkit.core.wire.icmp import DEST_UNREACH, FRAG_NEEDED
 from tests.kernel import model
 from tests.kernel.counters import moved
 from tests.kernel.namespace import UNLIMITED_ICMP, Namespace
-from tests.kernel.normalise import IdLabels, normalise_datagram
+from tests.kernel.normalise import without_own_id
 from tests.support.packets import eth, ip
 
 pytestmark = pytest.mark.kernel
@@ -144,6 +144,6 @@ def test_frag_needed_is_the_kernels(seed: int) -> None:
             if len(datagram) <= MTUS[number]:
                 continue
             namespace.inject("eth0", eth(datagram, dst="02:00:00:00:01:01"))
-            out = [(frame.dev, normalise_datagram(frame.data[14:], IdLabels())) for frame in namespace.collect()]
-            errors = [("eth0", normalise_datagram(error, IdLabels())) for error in owed(number, datagram, routing)]
+            out = [(frame.dev, without_own_id(frame.data[14:])) for frame in namespace.collect()]
+            errors = [("eth0", without_own_id(error)) for error in owed(number, datagram, routing)]
             assert out == errors, f"mtu {MTUS[number]}, datagram {datagram.hex()}"
