@@ -6,13 +6,14 @@ Law: declarations only, as in _options.py.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, Final
 
 import click
 
 from ipkit.commands._options import Callback, kernel_option, sysctl_option
-from ipkit.core.frag_limits import KNOBS, frag_limits
+from ipkit.core.host.kernel import KernelProfile
+from ipkit.core.host.sysctl import NetConf
 
 PICTURE_SUFFIX: Final = ".svg"
 UNDER_THE_ROWS: Final = "rows"
@@ -36,8 +37,12 @@ class MapCommand(click.Command):
         return super().parse_args(ctx, bound)
 
 
-def _knob(leaf: str, metavar: str, meaning: str) -> Callable[[Callback], Callback]:
-    return click.option(_option(leaf), leaf, metavar=metavar, help=meaning)
+_KNOBS: Final = (
+    ("ipfrag_time", "S", "Seconds that a datagram may take (30)."),
+    ("ipfrag_high_thresh", "B", "Memory for fragments (4194304)."),
+    ("ipfrag_low_thresh", "B", "Memory down to which old queues are thrown out (3145728)."),
+    ("ipfrag_max_dist", "N", "Fragments of one source in between (64; 0: any number)."),
+)
 
 
 def _option(leaf: str) -> str:
@@ -50,20 +55,22 @@ def frag_limit_options(function: Callback) -> Callback:
     @functools.wraps(function)
     def wrapper(*args: Any, **given: Any) -> Any:
         settings = [("--sysctl", setting) for setting in given.pop("sysctls")]
-        for leaf in KNOBS:
+        for leaf, _, _ in _KNOBS:
             value = given.pop(leaf)
             if value is not None:
                 settings.append((_option(leaf), f"net.ipv4.{leaf}={value}"))
-        return function(*args, limits=frag_limits(settings, given["kernel"]), **given)
+        return function(*args, limits=_limits(settings, given["kernel"]), **given)
 
-    decorated: Callback = wrapper
-    for option in (
-        kernel_option,
-        sysctl_option,
-        _knob("ipfrag_max_dist", "N", "Fragments of one source in between (64; 0: any number)."),
-        _knob("ipfrag_low_thresh", "B", "Memory down to which old queues are thrown out (3145728)."),
-        _knob("ipfrag_high_thresh", "B", "Memory for fragments (4194304)."),
-        _knob("ipfrag_time", "S", "Seconds that a datagram may take (30)."),
-    ):
-        decorated = option(decorated)
+    decorated: Callback = sysctl_option(kernel_option(wrapper))
+    for leaf, metavar, meaning in reversed(_KNOBS):
+        decorated = click.option(_option(leaf), leaf, metavar=metavar, help=meaning)(decorated)
     return decorated
+
+
+def _limits(settings: Sequence[tuple[str, str]], kernel: KernelProfile) -> NetConf:
+    """Return the limits; their own room is not entered where nothing is set."""
+    if not settings:
+        return NetConf()
+    from ipkit.core.frag_limits import frag_limits
+
+    return frag_limits(settings, kernel)

@@ -67,12 +67,12 @@ def fragment_of(frags: FragQueues, fields: Sequence[Any], payload: bytes, head: 
 
 def take(frags: FragQueues, key: FragKey, fragment: Fragment, policy: Policy) -> Taken:
     """Decide a fragment: which queue, whether there is room, what it does there, and who falls for it."""
-    is_scarce = frags.memory > frags.limits.ipfrag_low_thresh
+    is_scarce = frags.memory > frags.low_thresh
     queue = ip_find(frags, key)
     if queue is None:
         return NO_ROOM, None, inet_frag_worker(frags)
     fallen: tuple[Fallen, ...] = ()
-    if queue.peer is not None and not fragment.is_own and ip_frag_too_far(queue, frags.limits.ipfrag_max_dist):
+    if queue.peer is not None and not fragment.is_own and ip_frag_too_far(queue, frags.max_dist):
         fallen = (Fallen(queue, TOO_FAR),)
         queue = frags.restarted(queue)
     before = queue.memory
@@ -90,7 +90,7 @@ def ip_find(frags: FragQueues, key: FragKey) -> FragQueue | None:
 
     Kernel: net/ipv4/ip_fragment.c, with inet_frag_find and inet_frag_create
     """
-    high = frags.limits.ipfrag_high_thresh
+    high = frags.high_thresh
     is_full = not high or frags.memory > high
     if is_full and frags.kernel.frag_memory is FragMemory.REFUSE:
         return None
@@ -128,7 +128,7 @@ def inet_frag_worker(frags: FragQueues) -> list[Fallen]:
     """
     if frags.chains is None:
         return []
-    victims = frags.chains.victims(frags.memory, frags.limits.ipfrag_low_thresh)
+    victims = frags.chains.victims(frags.memory, frags.low_thresh)
     for queue in victims:
         frags.remove(queue)
     frags.chains.rebuild_if_wanted(frags.now_ns)

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from ipkit.core.host.host_words import Place, reading
 from ipkit.core.host.kernel import KernelProfile
-from ipkit.core.host.sysctl import NetConf
-from ipkit.core.host.sysctl_tree import SysctlTree, read_setting
+from ipkit.core.host.sysctl import NET_KNOBS, NetConf
+from ipkit.core.host.sysctl_tree import Setting, SysctlTree, read_setting
+from ipkit.core.host.words import WordError
+from ipkit.errors import HostError
 
-KNOBS: Final = ("ipfrag_time", "ipfrag_high_thresh", "ipfrag_low_thresh", "ipfrag_max_dist")
+KNOBS: Final = tuple(leaf for leaf in NET_KNOBS if leaf.startswith("ipfrag_"))
+LINKS: Final = {"lo": None}
 
 
 def frag_limits(settings: Sequence[tuple[str, str]], kernel: KernelProfile) -> NetConf:
@@ -21,22 +23,29 @@ def frag_limits(settings: Sequence[tuple[str, str]], kernel: KernelProfile) -> N
 
     The low mark follows a high one that is set below it, unless it was set itself.
     """
-    links = {"lo": None}
-    tree, given, place = SysctlTree(kernel, links), set[str](), Place("--sysctl", "")
+    tree, given = SysctlTree(kernel, LINKS), set[str]()
     for option, text in settings:
-        name, equals, value = text.partition("=")
-        place = Place(option, name.strip())
-        if not equals:
-            raise place.error("NAME=VALUE is needed")
-        with reading(place):
-            setting = read_setting(name, value.strip(), links, kernel)
-        if setting.leaf not in KNOBS:
-            raise place.error(f"reassembly has only net.ipv4.{', '.join(KNOBS)}")
+        setting = _setting(option, text, kernel)
         given.add(setting.leaf)
         tree.write(setting)
-    high = tree.net().ipfrag_high_thresh
-    if "ipfrag_low_thresh" not in given and high < tree.net().ipfrag_low_thresh:
-        tree.write(read_setting("net.ipv4.ipfrag_low_thresh", high, links, kernel))
-    with reading(place):
+    limits = tree.net()
+    if "ipfrag_low_thresh" not in given and limits.ipfrag_high_thresh < limits.ipfrag_low_thresh:
+        tree.write(read_setting("net.ipv4.ipfrag_low_thresh", limits.ipfrag_high_thresh, LINKS, kernel))
+    try:
         tree.check()
+    except WordError as error:
+        raise HostError(settings[-1][0], "", str(error)) from None
     return tree.net()
+
+
+def _setting(option: str, text: str, kernel: KernelProfile) -> Setting:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise HostError(option, name, "NAME=VALUE is needed")
+    try:
+        setting = read_setting(name, value.strip(), LINKS, kernel)
+    except WordError as error:
+        raise HostError(option, name.strip(), str(error)) from None
+    if setting.leaf not in KNOBS:
+        raise HostError(option, name.strip(), f"reassembly has only net.ipv4.{', '.join(KNOBS)}")
+    return setting

@@ -156,7 +156,7 @@ def restore_store(fields: Fields, frags: FragQueues, queues: list[FragQueue]) ->
         if not before <= queue.expires_ns <= frags.now_ns + frags.period_ns:
             raise fields.wrong("queues", "timers not in order, or further away than ipfrag_time")
         before = queue.expires_ns
-        if frags.limits.ipfrag_max_dist:
+        if frags.max_dist:
             queue.peer = frags.peers.record((queue.key[0][:4], queue.key[4]))
         queue.memory += QUEUE_BYTES
         frags.keep(queue)

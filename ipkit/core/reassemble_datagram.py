@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Final
 
 from ipkit.core.fragment_map import MOST_ROWS, Arrival, map_values
@@ -20,7 +20,7 @@ from ipkit.core.wire.ipv4 import FLAG_DF, FLAG_MF, HEADER_BYTES, OFFSET_MASK, ad
 from ipkit.core.wire.options import COPIED, options_in
 
 
-class Status(Enum):
+class Status(StrEnum):
     """How a datagram ended."""
 
     COMPLETE = "complete"

@@ -18,7 +18,7 @@ from ipkit.core.host.sysctl import NetConf
 from ipkit.core.lanes import ErrorSender, LaneResult, ReportRow, Row, RowValue, RowWish
 from ipkit.core.link_receive import NOT_IPV4, ipv4_at
 from ipkit.core.outcome.counters import Mib
-from ipkit.core.outcome.defrag_exits import EVICTED, QUEUED, TIMED_OUT, TOO_FAR, Exit, Fate, FragNote
+from ipkit.core.outcome.defrag_exits import COMPLETE, EVICTED, QUEUED, TIMED_OUT, TOO_FAR, Exit, Fate, FragNote
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.verdict import IcmpDue
 from ipkit.core.overlap import Policy, kernel_policy
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 FRAGMENT_BITS: Final = FLAG_MF | OFFSET_MASK
 FRAG_TIME_EXCEEDED: Final = (11, 1)
+LOCAL_DELIVER: Final = int(DefragUser.LOCAL_DELIVER)
 MOST_DRAWN: Final = 100
 BEFORE_ALL: Final = -(1 << 63)
 AFTER_ALL: Final = 1 << 63
@@ -48,7 +49,7 @@ HEADER_REFUSALS: Final = {
 
 ENDINGS: Final = {TIMED_OUT: Status.TIMEOUT, EVICTED: Status.EVICTED, TOO_FAR: Status.DROPPED}
 
-COUNTED: Final = (Mib.REASM_OKS, Mib.REASM_FAILS, Mib.REASM_TIMEOUT, Mib.REASM_OVERLAPS)
+COUNTED: Final = (Mib.REASM_FAILS, Mib.REASM_TIMEOUT, Mib.REASM_OVERLAPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +107,12 @@ class ReassembleLane:
         self._errors = errors
         self._holds = options.keeps_frames or options.saves or errors is not None
         self._is_watched = options.draws or panels is not None
+        self._reports_all = self._is_watched or wish is RowWish.ALL
         self._frames = 0
         self._other = 0
         self._bad_headers = 0
         self._requests = 0
+        self._wholes = 0
         self._overlaps = 0
         self._differing = 0
         self._statuses: Counter[Status] = Counter()
@@ -165,6 +168,7 @@ class ReassembleLane:
             **{status.value: self._statuses[status] for status in Status},
             "overlaps": self._overlaps,
             Mib.REASM_REQDS.bare: self._requests,
+            Mib.REASM_OKS.bare: self._wholes,
             **{mib.bare: self._mibs[mib] for mib in COUNTED},
             **({"differ": self._differing} if self.panels is not None else {}),
             "kernel": self.options.kernel.name,
@@ -193,7 +197,7 @@ class ReassembleLane:
         self._requests += 1
         head = b"" if frag_off & OFFSET_MASK else data[at:stop]
         fragment = fragment_of(self.frags, fields, data[body:stop], head, self.arrivals + row)
-        key = (addresses, ident, protocol, DefragUser.LOCAL_DELIVER, 0)
+        key = (addresses, ident, protocol, LOCAL_DELIVER, 0)
         exit_, queue, fallen = take(self.frags, key, fragment, self.policy)
         if fallen:
             fallen = self._give_up_restarted(fallen)
@@ -206,8 +210,12 @@ class ReassembleLane:
             self._follow(batch, row, queue, exit_)
             if self._is_watched:
                 self._show(queue, fragment)
-            if exit_ is not QUEUED and exit_.fate is not Fate.REFUSED:
-                self._settle(batch, row, at, queue, exit_)
+            if exit_ is COMPLETE:
+                self._complete(batch, row, at, queue)
+            elif exit_ is not QUEUED and exit_.fate is Fate.LOST:
+                self._mibs.update(exit_.mibs)
+                self._conclude(queue, Status.DROPPED, exit_)
+                self._out.released += self._let_go(queue).values()
         for each in fallen:
             self._fall(each)
 
@@ -265,11 +273,10 @@ class ReassembleLane:
             values = shared | refused_values(batch.first_number + row, exit_)
             self._out.rows.append(ReportRow(needs_look=True, row=values))
 
-    def _settle(self, batch: FrameBatch, row: int, at: int, queue: FragQueue, exit_: Exit) -> None:
-        """Say what a fragment has decided; a whole datagram takes its place, behind its link header."""
-        self._mibs.update(exit_.mibs)
-        status = Status.COMPLETE if exit_.fate is Fate.COMPLETE else Status.DROPPED
-        if self._conclude(queue, status, exit_) is not Status.COMPLETE:
+    def _complete(self, batch: FrameBatch, row: int, at: int, queue: FragQueue) -> None:
+        """Let a whole datagram take the place of its last fragment, behind that one's link header."""
+        self._wholes += 1
+        if self._conclude(queue, Status.COMPLETE, COMPLETE) is not Status.COMPLETE:
             self._out.released += self._let_go(queue).values()
         elif self._holds:
             frame = batch.frame(row)
@@ -303,24 +310,27 @@ class ReassembleLane:
             self._out.icmp.append(error)
 
     def _conclude(self, queue: FragQueue, status: Status, exit_: Exit | None) -> Status:
-        """Count a datagram that has ended, and make its row where it is wanted."""
+        """Count a datagram that has ended, and report it where it is wanted."""
         if queue.notes is not None and FragNote.TRUNCATED in queue.notes:
             status = Status.DROPPED
-        trail = trail_of(queue)
-        if self._out.touched.get(queue.key) is trail:
+        if self._out.touched.get(queue.key) is queue.carried:
             del self._out.touched[queue.key]
         self._statuses[status] += 1
+        if self._reports_all or needs_look(queue, status):
+            self._report(queue, status, exit_)
+        return status
+
+    def _report(self, queue: FragQueue, status: Status, exit_: Exit | None) -> None:
         self._overlaps += queue.overlaps
         compared = self._compared(queue, status, exit_) if self.panels is not None else {}
         looks = needs_look(queue, status) or bool(compared.get("differ"))
         is_drawn = self.options.draws and len(self.drawn) < MOST_DRAWN
         if self._wish is RowWish.ALL or (looks and self._wish is RowWish.LOOK) or is_drawn:
-            row = {**trail.shared(), **datagram_values(queue, status, exit_), **compared}
+            row = {**trail_of(queue).shared(), **datagram_values(queue, status, exit_), **compared}
             self._out.rows.append(ReportRow(looks, row))
             if is_drawn:
                 self.drawn.append(row)
         self.not_drawn += self.options.draws and not is_drawn
-        return status
 
     def _compared(self, queue: FragQueue, status: Status, exit_: Exit | None) -> dict[str, RowValue]:
         """Return what every policy made of a datagram that has ended."""

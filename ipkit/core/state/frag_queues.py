@@ -8,7 +8,6 @@ they fire.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import inf
 from typing import Final
 
 from ipkit.core.host.kernel import FragMemory, KernelProfile, SkbHeads
@@ -24,6 +23,7 @@ LEAD_BYTES: Final = 31  # Ethernet header with its alignment, and what sending d
 LINE_BYTES: Final = 64
 ROUNDED_UP: Final = LEAD_BYTES + LINE_BYTES - 1
 NS: Final = 1_000_000_000
+NEVER: Final = 1 << 63
 
 
 HEAD_SIZES: Final = {
@@ -49,8 +49,11 @@ class FragQueues:
         "_truesizes",
         "chains",
         "due_ns",
+        "high_thresh",
         "kernel",
         "limits",
+        "low_thresh",
+        "max_dist",
         "memory",
         "now_ns",
         "peers",
@@ -61,13 +64,16 @@ class FragQueues:
     def __init__(self, kernel: KernelProfile, limits: NetConf) -> None:
         self.kernel = kernel
         self.limits = limits
+        self.high_thresh = limits.ipfrag_high_thresh
+        self.low_thresh = limits.ipfrag_low_thresh
+        self.max_dist = limits.ipfrag_max_dist
         self.period_ns = limits.ipfrag_time * NS
         self.queues: dict[FragKey, FragQueue] = {}  # in the order of their timers
         self.chains = FragChains() if kernel.frag_memory is FragMemory.EVICT else None
         self.peers = Peers()
         self.memory = 0
         self.now_ns = 0  # the latest time seen: never turned back
-        self.due_ns: float = inf  # no timer fires before
+        self.due_ns = NEVER  # no timer fires before
         self._truesizes = truesizes(kernel.skb_heads)
 
     def truesize(self, total_bytes: int) -> int:
@@ -78,7 +84,7 @@ class FragQueues:
         """Make room for one more datagram and start its timer."""
         queue = FragQueue(key, self.now_ns + self.period_ns, chain)
         queue.memory = QUEUE_BYTES
-        if self.limits.ipfrag_max_dist:
+        if self.max_dist:
             if len(self.peers) > self.peers.is_crowded_above:
                 self.peers.forget_others(waiting.peer for waiting in self.queues.values())
             queue.peer = self.peers.record((key[0][:4], key[4]))
@@ -127,4 +133,4 @@ class FragQueues:
                 return
             self.remove(oldest)
             yield oldest
-        self.due_ns = inf
+        self.due_ns = NEVER
