@@ -41,9 +41,9 @@ BEFORE_ALL: Final = -(1 << 63)
 AFTER_ALL: Final = 1 << 63
 
 HEADER_REFUSALS: Final = {
-    DropReason.IP_INHDR: Exit(Fate.REFUSED, "ip_rcv", DropReason.IP_INHDR, (Mib.IN_HDR_ERRORS,)),
-    DropReason.IP_CSUM: Exit(Fate.REFUSED, "ip_rcv", DropReason.IP_CSUM, (Mib.IN_CSUM_ERRORS, Mib.IN_HDR_ERRORS)),
-    DropReason.PKT_TOO_SMALL: Exit(Fate.REFUSED, "ip_rcv", DropReason.PKT_TOO_SMALL, (Mib.IN_TRUNCATED_PKTS,)),
+    DropReason.IP_INHDR: Exit(Fate.REFUSED, "ip_rcv_core", DropReason.IP_INHDR, (Mib.IN_HDR_ERRORS,)),
+    DropReason.IP_CSUM: Exit(Fate.REFUSED, "ip_rcv_core", DropReason.IP_CSUM, (Mib.IN_CSUM_ERRORS, Mib.IN_HDR_ERRORS)),
+    DropReason.PKT_TOO_SMALL: Exit(Fate.REFUSED, "ip_rcv_core", DropReason.PKT_TOO_SMALL, (Mib.IN_TRUNCATED_PKTS,)),
 }
 """Why a fragment never reaches ip_defrag."""
 

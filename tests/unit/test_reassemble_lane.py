@@ -172,7 +172,7 @@ def test_what_ip_rcv_would_not_let_in(reason: str) -> None:
     frame, mibs = BROKEN[reason]
     done = Capture([frame, WHOLE[1]])
     row = done.rows[0]
-    assert (row["status"], row["reason"], row["func"], row["mib"]) == ("dropped", reason, "ip_rcv", mibs)
+    assert (row["status"], row["reason"], row["func"], row["mib"]) == ("dropped", reason, "ip_rcv_core", mibs)
     assert (row["frames"], row["fragments"]) == ([1], 1)
     assert done.out == [frame, WHOLE[1]]
     assert done.counts()["ReasmReqds"] == 1
