@@ -5,6 +5,8 @@ The floor plan: each kernel function and the room it lives in.
     __ip_append_data               append_data.py
     ip_append_data                 append_data.py
     ip_flush_pending_frames        append_data.py
+    ip_append_page                 append_page.py
+    skb_append_pagefrags           append_page.py
     ip_cmsg_send                   cmsg.py
     ipcm_init_sk                   cmsg.py
     inet_frag_worker               defrag.py

@@ -80,6 +80,7 @@ class QueuedSkb:
     frags: tuple[PageFrag, ...] = ()
     gap: int = 0  # bytes taken over from the buffer before
     trimmed_from: int = 0  # its length before those bytes were taken from its own end; 0: never trimmed
+    pinned: bool = False  # pages of the program's own hang on it (skb_zcopy)
 
     @property
     def paged(self) -> int:
@@ -219,6 +220,23 @@ def ip_flush_pending_frames(cork: Cork, memory: WriteMemory) -> None:
     cork.length = 0
 
 
+def take_gap(before: QueuedSkb, skb: QueuedSkb, keep: int) -> None:
+    """Take what a buffer has past the last multiple of eight into the one that follows."""
+    moved = before.contents()[keep:]
+    skb.linear += moved
+    skb.gap = len(moved)
+    skb.add_sum(moved, 0)
+    # What the moved bytes added to the sum is taken away again; they begin at an even offset there too.
+    before.csum = (before.csum + (~csum_partial(moved) & 0xFFFF)) % 0xFFFF
+    before.trimmed_from = before.length
+    while before.length > keep:
+        surplus = before.length - keep
+        last = before.frags[-1].data if before.frags else before.linear
+        del last[max(len(last) - surplus, 0) :]
+        if before.frags and not last:
+            before.frags = before.frags[:-1]
+
+
 @dataclass(slots=True)
 class _Piece:
     """One send call's bytes on their way into the queue: the loop of __ip_append_data."""
@@ -279,9 +297,9 @@ class _Piece:
         alloclen += self.exthdrlen + (device.trailer if datalen == self.length + fraggap else 0)
         truesize, head = skb_truesize(alloclen + device.reserved + SLACK_BYTES, cork.smallest_heads)
         tail_room = head - device.reserved - (fraglen + self.exthdrlen - pagedlen)
-        skb = QueuedSkb(bytearray(headers + self.transhdrlen), tail_room, truesize, self.csum_mode, gap=fraggap)
+        skb = QueuedSkb(bytearray(headers + self.transhdrlen), tail_room, truesize, self.csum_mode)
         if before is not None and fraggap:
-            self._move_gap(before, skb, fraggap)
+            take_gap(before, skb, cork.maxfraglen)
         copy = max(datalen - self.transhdrlen - fraggap - pagedlen, 0)
         self._fetch(skb, skb.linear, copy, fraggap)
         self.length -= self.transhdrlen
@@ -312,22 +330,6 @@ class _Piece:
             full = memory.allocated - 1 >= memory.sndbuf
             return EAGAIN if full and self.flags & SendFlag.DONTWAIT else 0
         return ENOBUFS if memory.allocated + self.charged > 2 * memory.sndbuf else 0
-
-    def _move_gap(self, before: QueuedSkb, skb: QueuedSkb, fraggap: int) -> None:
-        """Take the bytes past the last multiple of eight into the buffer that follows."""
-        keep = self.cork.maxfraglen
-        moved = before.contents()[keep:]
-        skb.linear += moved
-        skb.add_sum(moved, 0)
-        # What the moved bytes added to the sum is taken away again; they begin at an even offset there too.
-        before.csum = (before.csum + (~csum_partial(moved) & 0xFFFF)) % 0xFFFF
-        before.trimmed_from = keep + fraggap
-        while before.length > keep:
-            surplus = before.length - keep
-            last = before.frags[-1].data if before.frags else before.linear
-            del last[max(len(last) - surplus, 0) :]
-            if before.frags and not last:
-                before.frags = before.frags[:-1]
 
     def _extend(self, tail: QueuedSkb, copy: int) -> int:
         """Add bytes to the last buffer: linear where the device cannot gather, else in a page fragment."""
@@ -360,6 +362,7 @@ class _Piece:
         copy = min(copy, PAGE_BYTES - at)
         frag = PageFrag(page, at, bytearray())
         tail.frags += (frag,)
+        tail.pinned = True
         self._fetch(tail, frag.data, copy, tail.length)
         tail.truesize += copy
         self.charged += copy
