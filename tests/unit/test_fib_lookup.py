@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ipkit.core.host.config import LinkKind
 from ipkit.core.host.fib import (
     TABLE_DEFAULT,
     TABLE_LOCAL,
@@ -326,3 +327,70 @@ def test_the_walk_is_told() -> None:
         "10.3.0.0/16 tos 0x10 via 10.1.0.9 dev eth1: shorter prefix",
         "default via 10.1.0.9 dev eth1: shorter prefix",
     ]
+
+
+def told(entries: list[FibEntry], daddr: str, *rules: Rule) -> list[str]:
+    links = [link("eth0", 2), link("eth1", 3, group=7)]
+    trace: Trace = []
+    fib_lookup(FibTables(host(entries, *rules, links=links)), FibKey(number(daddr)), trace)
+    return [say for _, say, _ in trace]
+
+
+def test_what_rules_do_is_told() -> None:
+    rules = [
+        Rule(90, RuleAction.GOTO, target=95),
+        Rule(91, RuleAction.GOTO, target=100),
+        Rule(92, RuleAction.PROHIBIT),
+        Rule(100, table=100, suppress_prefixlength=0),
+        Rule(110, table=100, invert=True),
+    ]
+    assert told(TABLES, "10.3.0.1", *rules) == [
+        "rule 0: from all lookup local",
+        "table local: nothing fits",
+        "rule 90: from all goto 95: nothing is there",
+        "rule 91: from all goto 100",
+        "rule 100: from all lookup 100 suppress_prefixlength 0",
+        "table 100: default via 10.1.0.9 dev eth1",
+        "rule 100: default suppressed",
+        "rule 110: not from all lookup 100: passed by, everything fits",
+        "rule 32766: from all lookup main",
+        "table main: default via 10.0.0.9 dev eth0",
+    ]
+
+
+def test_refusals_of_routes_are_told() -> None:
+    entries = [
+        route("10.2.0.0/16", type=RouteType.THROW),
+        route("10.3.0.0/16", type=UNREACHABLE),
+        route("10.4.0.0/16", A, B, scope=0),
+        route("0.0.0.0/0", B, table=TABLE_DEFAULT),
+    ]
+    assert told(entries, "10.2.0.1") == [
+        "table main: throw 10.2.0.0/16, on to the next rule",
+        "table default: default via 10.1.0.9 dev eth1",
+    ]
+    assert told(entries, "10.3.0.1") == ["table main: unreachable 10.3.0.0/16, EHOSTUNREACH"]
+    assert told(entries, "10.4.0.1") == ["table main: 10.4.0.0/16 2 next hops"]
+
+
+@pytest.mark.parametrize("key", [FibKey(0x0A020001, oif="eth1"), FibKey(0x0A020001, iif="eth1")])
+def test_the_older_kernel_puts_the_vrf_in_place_of_its_links(key: FibKey) -> None:
+    links = [
+        link("blue", 5, kind=LinkKind.VRF, vrf_table=10),
+        link("eth0", 2, master="blue"),
+        link("eth1", 3, master="blue"),
+    ]
+    entries = [route("10.2.0.0/16", A, table=10), route("10.2.0.0/16", B, table=20)]
+    rules = [Rule(50, table=20, oif="eth1"), Rule(60, table=20, iif="eth1"), Rule(1000, l3mdev=True)]
+    for kernel, expected in ((LINUX_4_14, "10.2.0.0/16 eth0"), (LINUX_6_18, "10.2.0.0/16 eth1")):
+        tables = FibTables(host(entries, *rules, links=links, kernel=kernel))
+        assert way(fib_lookup(tables, key)) == expected
+
+
+def test_a_vrf_as_output_device_only_names_its_table() -> None:
+    links = [link("blue", 5, kind=LinkKind.VRF, vrf_table=10), link("eth0", 2, master="blue")]
+    entries = [route("10.2.0.0/16", A, table=10)]
+    for kernel in (LINUX_4_14, LINUX_6_18):
+        tables = FibTables(host(entries, Rule(1000, l3mdev=True), links=links, kernel=kernel))
+        assert way(fib_lookup(tables, FibKey(number("10.2.0.1"), oif="blue"))) == "10.2.0.0/16 eth0"
+        assert fib_lookup(tables, FibKey(number("10.2.0.1"))).errno == ENETUNREACH

@@ -80,6 +80,14 @@ def test_columns_in_a_shared_trie_stand_behind_local_routes() -> None:
     ]  # fmt: skip
 
 
+def test_local_columns_stand_before_the_routes_of_main() -> None:
+    own = route("0.0.0.0/0", hop("lo"), table=TABLE_LOCAL, type=RouteType.LOCAL)
+    bulk = columns([place(number("10.0.0.0"), 8)], own)
+    tables = FibTables(host([route("10.0.0.0/8", hop("eth0"))], bulk={TABLE_LOCAL: bulk}))
+    found = fib_lookup(tables, FibKey(number("10.1.0.1")))
+    assert (found.nexthop and found.nexthop.dev, found.length, found.table) == ("lo", 8, TABLE_MAIN)
+
+
 def test_a_row_that_cannot_be_used_falls_through_to_shorter_ones() -> None:
     other = route("0.0.0.0/0", hop("eth1"))
     bulk = columns([place(number("10.0.0.0"), 8), place(number("10.1.0.0"), 16)], TEMPLATE, other)
