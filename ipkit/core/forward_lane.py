@@ -15,6 +15,7 @@ from ipkit.core.defrag import Fallen, ip_expire, owed_about
 from ipkit.core.forward_report import (
     CUT_SHORT,
     TIMER,
+    VERDICTS,
     Ending,
     Tally,
     counters_by_name,
@@ -40,6 +41,8 @@ from ipkit.core.wire.ipv4 import HEADER_BYTES, PROTO_TCP, address_text
 from ipkit.core.wire.link import EN10MB, RAW, TYPED_LINKS
 from ipkit.errors import HostError
 
+EVERY_VERDICT: Final = frozenset({*VERDICTS, TIMER})
+TCP: Final = bytes((PROTO_TCP,))
 NO_OPTIONS: Final = IpOptions()
 FOREVER_NS: Final = 1 << 63
 ETHERNET_BYTES: Final = TYPED_LINKS[EN10MB][1]
@@ -111,6 +114,10 @@ class ForwardLane:
         self._wires = {dev: wire_of(options.host, dev) for dev in options.host.links}
         self._counters: dict[Counted, int] = {}
         self._tally = Tally()
+        self._tracing = options.detail is Detail.TRACE and wish is not RowWish.NONE
+        every = options.only or EVERY_VERDICT
+        self._looked_at = every if options.only or self._tracing else frozenset({"dropped"})
+        self._told = {RowWish.NONE: frozenset[str](), RowWish.LOOK: self._looked_at, RowWish.ALL: every}[wish]
         self._seen = dict.fromkeys(("frames", "ipv4", "other", "outgoing", "emitted", "gso"), 0)
         self._now = -FOREVER_NS
         self._last: _Seen | None = None
@@ -203,29 +210,20 @@ class ForwardLane:
             self._now,
             cb=IpControlBlock(options=NO_OPTIONS, iif=dev),
             on_wire=cut,
-            gso_size=_segment_size(data, max(on_wire, len(data)), link),
+            gso_size=_segment_size(data, max(on_wire, len(data)), link) if data[9:10] == TCP else 0,
         )
 
     def _decide(self, batch: FrameBatch, received: _Received, frames: list[Frame], rows: list[ReportRow]) -> None:
         skb, row, _ = received
-        journal = Journal(self._counters, steps=[] if self._wants_trace else None)
+        journal = Journal(self._counters, steps=[] if self._tracing else None)
         ending = CUT_SHORT if _is_cut_short(skb) else ending_of(run(skb, self._net, journal))
         self._seen["gso"] += bool(skb.gso_size)
         self._tally.add(ending, batch.file, batch.first_number + row)
         if journal.emitted:
             self._put_on_wire(_Seen(batch.file, self._now, batch.link_type), journal, frames)
-        if self._wish is RowWish.NONE or (self._wish is RowWish.LOOK and not self._needs_look(ending.verdict)):
-            return
-        if self._options.only and ending.verdict not in self._options.only:
-            return
-        rows.append(ReportRow(self._needs_look(ending.verdict), self._row(batch, received, ending, journal)))
-
-    @property
-    def _wants_trace(self) -> bool:
-        return self._options.detail is Detail.TRACE and self._wish is not RowWish.NONE
-
-    def _needs_look(self, verdict: str) -> bool:
-        return bool(self._options.only) or self._wants_trace or verdict == "dropped"
+        if ending.verdict in self._told:
+            looked_at = ending.verdict in self._looked_at
+            rows.append(ReportRow(looked_at, self._row(batch, received, ending, journal)))
 
     def _row(self, batch: FrameBatch, received: _Received, ending: Ending, journal: Journal) -> Mapping[str, RowValue]:
         skb, row, at = received
@@ -289,7 +287,7 @@ class ForwardLane:
         keys |= ending_keys(ending)
         if journal.emitted:
             keys["emitted"] = emitted_keys(journal.emitted)
-        rows.append(ReportRow(self._needs_look(TIMER), keys))
+        rows.append(ReportRow(TIMER in self._looked_at, keys))
 
 
 class _Links:
@@ -341,7 +339,7 @@ def _segment_size(data: bytes, length: int, link: Link | None) -> int:
 
     How large they were no capture says: they are taken to fit everywhere.
     """
-    if link is None or len(data) < HEADER_BYTES or data[9] != PROTO_TCP:
+    if link is None or len(data) < HEADER_BYTES:
         return 0
     total = data[2] << 8 | data[3]
     is_super = length > HEADER_BYTES if not total else link.mtu < total <= length

@@ -31,17 +31,16 @@ from ipkit.core.wire.ipv4 import PROTO_ICMP
 
 Stage: TypeAlias = Callable[[SkBuff, NetNamespace, Trace | None], StageResult]
 
-STAGES: Final[Mapping[str, Stage]] = MappingProxyType(
-    {
-        "ip_rcv": ip_rcv,
-        "ip_rcv_finish": ip_rcv_finish,
-        "ip_error": ip_error,
-        "ip_local_deliver": ip_local_deliver,
-        "ip_local_deliver_finish": ip_local_deliver_finish,
-        "ip_forward": ip_forward,
-        "ip_forward_finish": ip_forward_finish,
-    }
-)
+_STAGES: Final[dict[str, Stage]] = {
+    "ip_rcv": ip_rcv,
+    "ip_rcv_finish": ip_rcv_finish,
+    "ip_error": ip_error,
+    "ip_local_deliver": ip_local_deliver,
+    "ip_local_deliver_finish": ip_local_deliver_finish,
+    "ip_forward": ip_forward,
+    "ip_forward_finish": ip_forward_finish,
+}
+STAGES: Final[Mapping[str, Stage]] = MappingProxyType(_STAGES)
 """Every stage; what is named and does not stand here is dst_output, where a packet leaves the stages."""
 
 HOOKED: Final[Mapping[str, HookPoint]] = MappingProxyType(
@@ -65,8 +64,9 @@ WAITS_FOR_NEIGHBOUR: Final = Queued("neighbour", "__neigh_event_send")
 def run(skb: SkBuff, net: NetNamespace, journal: Journal) -> Journal:
     """Take one packet through the host, with everything that it brings about."""
     journey = _Journey(net, journal)
-    journal.ends += journey.follow("ip_rcv", skb)
-    journey.let_loops_in()
+    journal.ends = journey.follow("ip_rcv", skb)
+    if journey.looped:
+        journey.let_loops_in()
     return journal
 
 
@@ -81,20 +81,20 @@ def run_owed(due: IcmpDue, net: NetNamespace, journal: Journal) -> Journal:
 class _Journey:
     """One packet's way, and that of what this host sends to itself on its account."""
 
-    __slots__ = ("_depth", "_journal", "_looped", "_net")
+    __slots__ = ("_depth", "_journal", "_net", "looped")
 
     def __init__(self, net: NetNamespace, journal: Journal) -> None:
         self._net = net
         self._journal = journal
-        self._looped: list[SkBuff] = []
+        self.looped: list[SkBuff] = []
         self._depth = 0
 
     def follow(self, stage: str, skb: SkBuff) -> list[End]:
         """Go from stage to stage and return how it ended."""
-        net, journal = self._net, self._journal
+        net, journal, stages = self._net, self._journal, _STAGES
         counters, steps, has_hooks = journal.counters, journal.steps, bool(net.host.hooks)
         while True:
-            act = STAGES.get(stage)
+            act = stages.get(stage)
             if act is None:
                 return self._leave(skb)
             if steps is None:
@@ -121,11 +121,11 @@ class _Journey:
     def let_loops_in(self) -> None:
         """Let what this host sent to itself come in."""
         for _ in range(MOST_LOOPS):
-            if not self._looped:
+            if not self.looped:
                 return
             moved = self._journal.moved
             self._depth = 0
-            self._journal.looped += self.follow("ip_rcv", self._looped.pop(0))
+            self._journal.looped = (*self._journal.looped, *self.follow("ip_rcv", self.looped.pop(0)))
             self._journal.moved = moved
 
     def _answer(self, icmp: tuple[IcmpDue, ...], replies: tuple[SkBuff, ...]) -> None:
@@ -191,7 +191,7 @@ class _Journey:
                 self._write(self._depth, step)
         for copy in out.looped:
             copy.route = skb.route
-            self._looped.append(copy)
+            self.looped.append(copy)
         self._emit(skb, out)
         for due in out.icmp:
             self.pay(due)
@@ -208,7 +208,7 @@ class _Journey:
             if not datagram:
                 emitted.append(Emitted(dev, EmittedKind.ARP, ARP_BYTES, header[:-ARP_BYTES], header[-ARP_BYTES:]))
             elif links[dev].kind is LinkKind.LOOPBACK:
-                self._looped.append(_looped_in(skb, datagram, dev))
+                self.looped.append(_looped_in(skb, datagram, dev))
             else:
                 length = len(datagram)
                 if skb.on_wire:

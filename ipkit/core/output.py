@@ -6,7 +6,6 @@ counted, owed, looped back or dropped is collected in an Output and acted upon b
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum
 from errno import EPERM
@@ -68,11 +67,15 @@ class Output:
 
     errno: int = 0
     frames: list[OutFrame] = field(default_factory=list)
-    mibs: Counter[Mib] = field(default_factory=Counter)
+    mibs: dict[Mib, int] = field(default_factory=dict)
     icmp: list[IcmpDue] = field(default_factory=list)
     looped: list[SkBuff] = field(default_factory=list)  # copies that come back in by their device
     drops: list[Drop] = field(default_factory=list)
     queued: int = 0  # datagrams that wait for their neighbour
+
+    def count(self, mib: Mib, amount: int = 1) -> None:
+        """Note that a counter moves."""
+        self.mibs[mib] = self.mibs.get(mib, 0) + amount
 
     def dropped(self, func: str, errno: int, reason: DropReason = DropReason.NOT_SPECIFIED) -> int:
         """Note an end and return the errno it gives."""
@@ -93,7 +96,7 @@ def ip_local_out(skb: SkBuff, net: NetNamespace, owner: Owner = NO_OWNER) -> Out
 
 def __ip_local_out(skb: SkBuff, net: NetNamespace, out: Output) -> HookVerdict:
     if net.host.kernel.output_counting is OutputCounting.LOCAL_OUT:
-        out.mibs[Mib.OUT_REQUESTS] += 1
+        out.count(Mib.OUT_REQUESTS)
     header_bytes = read(skb.data).header_bytes
     header = skb.data[:2] + skb.length.to_bytes(2, "big") + skb.data[4:header_bytes]
     skb.data = with_header_checksum(header) + skb.data[header_bytes:]
@@ -148,9 +151,8 @@ def ip_mc_output(skb: SkBuff, net: NetNamespace, owner: Owner, out: Output) -> i
 def _count_request(skb: SkBuff, net: NetNamespace, out: Output) -> None:
     skb.dev = _route_of(skb).dev
     if net.host.kernel.output_counting is OutputCounting.IP_OUTPUT:
-        mibs = out.mibs
-        mibs[Mib.OUT_REQUESTS] = mibs.get(Mib.OUT_REQUESTS, 0) + 1  # a Counter's own += costs twice as much
-        mibs[Mib.OUT_OCTETS] = mibs.get(Mib.OUT_OCTETS, 0) + skb.length
+        out.count(Mib.OUT_REQUESTS)
+        out.count(Mib.OUT_OCTETS, skb.length)
 
 
 def _loop_back(skb: SkBuff, net: NetNamespace, out: Output) -> None:
@@ -218,7 +220,8 @@ def _fragmented(skb: SkBuff, net: NetNamespace, mtu: int, out: Output) -> int:
         return error
 
     result = ip_fragment(skb, mtu, net.host.kernel, output)
-    out.mibs.update(result.mibs)
+    for mib in result.mibs:
+        out.count(mib)
     if result.icmp is not None:
         out.icmp.append(result.icmp)
     if result.errno and not refused:
@@ -233,16 +236,15 @@ def ip_finish_output2(skb: SkBuff, net: NetNamespace, out: Output) -> int:
     """
     route = _route_of(skb)
     length = skb.length
-    mibs = out.mibs
     if route.type is RouteType.MULTICAST:
-        mibs[Mib.OUT_MCAST_PKTS] += 1
-        mibs[Mib.OUT_MCAST_OCTETS] += length
+        out.count(Mib.OUT_MCAST_PKTS)
+        out.count(Mib.OUT_MCAST_OCTETS, length)
     elif route.type is RouteType.BROADCAST:
-        mibs[Mib.OUT_BCAST_PKTS] += 1
-        mibs[Mib.OUT_BCAST_OCTETS] += length
+        out.count(Mib.OUT_BCAST_PKTS)
+        out.count(Mib.OUT_BCAST_OCTETS, length)
     if net.host.kernel.output_counting is OutputCounting.LOCAL_OUT:
-        mibs[Mib.OUT_TRANSMITS] = mibs.get(Mib.OUT_TRANSMITS, 0) + 1
-        mibs[Mib.OUT_OCTETS] = mibs.get(Mib.OUT_OCTETS, 0) + length
+        out.count(Mib.OUT_TRANSMITS)
+        out.count(Mib.OUT_OCTETS, length)
     nexthop = route.gateway or int.from_bytes(skb.data[16:20], "big")
     answer = neigh_output(net, skb, nexthop)
     header = answer.header

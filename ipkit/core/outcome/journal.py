@@ -5,6 +5,7 @@ Law: filled by run() alone, read by whoever reports. The counters may be shared 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, TypeAlias
@@ -48,8 +49,8 @@ class Journal:
     """What became of one packet."""
 
     counters: dict[Counted, int] = field(default_factory=dict)
-    ends: list[End] = field(default_factory=list)  # of the packet itself
-    looped: list[End] = field(default_factory=list)  # of what the host sent to itself on its account
+    ends: Sequence[End] = ()  # of the packet itself
+    looped: Sequence[End] = ()  # of what the host sent to itself on its account
     emitted: list[Emitted] = field(default_factory=list)
     moved: tuple[Counted, ...] = ()  # what the last stage counted
     steps: list[Step] | None = None  # None: nobody wants the way told
