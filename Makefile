@@ -7,7 +7,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-INSTALLED := pyproject.toml README.md LICENSE $(wildcard man/*.1) $(wildcard completions/*)
+INSTALLED := pyproject.toml README.md LICENSE $(wildcard man/*.[15]) $(wildcard completions/*)
 JOBS ?= 2
 PYTEST_ARGS ?=
 SAY = @printf '\n== %s\n'
@@ -43,7 +43,7 @@ floors: $(READY)
 
 manual:
 	$(SAY) 'mandoc: manual pages'
-	@if command -v mandoc >/dev/null; then mandoc -T lint -W warning man/*.1; \
+	@if command -v mandoc >/dev/null; then mandoc -T lint -W warning man/*.[15]; \
 	else echo 'skipped: mandoc is not installed'; fi
 
 tests: $(READY)

@@ -7,13 +7,17 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import click
 import pytest
 
 from ipkit.cli import COMMANDS, group
-from tests.support.manual import described_options, examples, named_options, page, pages
+from ipkit.core.host import document, match, neigh_words, nexthop_words, route_words, rule_words, snapshot, sysctl
+from ipkit.core.host.build import BUILT_IN, build_host
+from ipkit.core.host.kernel import PROFILES
+from tests.support.manual import described_options, displays, examples, named_options, page, pages
 from tests.support.source import ROOT
 
 EXAMPLES = [
@@ -71,8 +75,10 @@ def test_the_overview_lists_the_commands() -> None:
 
 @pytest.mark.parametrize("script", EXAMPLES)
 def test_an_example_runs_as_printed(script: str, tmp_path: Path) -> None:
-    for capture in (ROOT / "examples").glob("*.pcap*"):
-        shutil.copy(capture, tmp_path)
+    if "ip -j" in script and shutil.which("ip") is None:
+        pytest.skip("needs iproute2")
+    for file in (*(ROOT / "examples").glob("*.pcap*"), *(ROOT / "examples").glob("*.toml")):
+        shutil.copy(file, tmp_path)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     ended = subprocess.run(
         ["bash", "-o", "pipefail", "-c", script],
@@ -86,6 +92,42 @@ def test_an_example_runs_as_printed(script: str, tmp_path: Path) -> None:
     )
     assert ended.returncode in (0, 1), ended.stderr
     assert not re.search("^ipkit|Traceback", ended.stderr, re.MULTILINE), ended.stderr
+
+
+HOSTS = [shown for shown in displays(page("ipkit-host")) if "[link." in shown]
+
+WORDS_OF_A_HOST = {
+    "keys": {*document.TOP_LEVEL, *re.findall(r'\bsection\.\w+\("(\w+)"', Path(document.__file__).read_text())},
+    "values": (
+        *(*document.KINDS, *document.LISTENERS, *document.HOOK_POINTS, *document.HOOK_VERDICTS),
+        *(*document.POLICY_DIRECTIONS, *document.POLICY_ACTIONS, *document.FEATURES),
+    ),
+    "matches": [field.value for field in match.Field],
+    "routes": {*route_words.TYPES, *route_words._ROUTE_WORDS, *route_words.METRICS_READ, *route_words.METRICS_KEPT},
+    "flags of routes": route_words.FLAGS,
+    "rules": {*rule_words.FIELDS.values(), *rule_words.ACTIONS},
+    "neighbours": neigh_words.STATES,
+    "refused": {*route_words.NOT_MODELLED, *rule_words.NOT_MODELLED, *nexthop_words.NOT_MODELLED},
+    "files": {*snapshot.NEEDED, *snapshot.OPTIONAL},
+    "knobs of links": {*sysctl.DEVICE_KNOBS, *sysctl.NEIGH_KNOBS, *sysctl.NEIGH_ALIASES},
+    "knobs": [path.rpartition(".")[2] for path in sysctl.NET_PATHS],
+}
+
+
+@pytest.mark.parametrize("kind", WORDS_OF_A_HOST)
+def test_the_page_of_a_host_names_every_word_of_a_kind(kind: str) -> None:
+    named = set(re.findall(r"[\w.-]*\w", page("ipkit-host")))
+    assert set(WORDS_OF_A_HOST[kind]) - named == set()
+
+
+@pytest.mark.parametrize("kernel", PROFILES)
+@pytest.mark.parametrize("text", HOSTS, ids=[str(number) for number in range(len(HOSTS))])
+def test_a_host_of_the_manual_can_be_built(text: str, kernel: str) -> None:
+    assert len(build_host(tomllib.loads(text), file="manual", kernel=PROFILES[kernel]).links) > 1
+
+
+def test_the_manual_shows_the_built_in_host() -> None:
+    assert tomllib.loads(HOSTS[0]) == BUILT_IN
 
 
 @pytest.mark.parametrize("path", pages(), ids=lambda path: path.stem)

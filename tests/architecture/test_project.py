@@ -13,10 +13,11 @@ import pytest
 
 from ipkit import __version__
 from tests.golden.test_cases import ENVIRONMENT
+from tests.support.manual import pages
 from tests.support.source import ROOT
 
 INSTALLED = {
-    **{f"share/man/man1/{path.name}": path for path in (ROOT / "man").glob("*.1")},
+    **{f"share/man/man{path.suffix[1:]}/{path.name}": path for path in pages()},
     "share/bash-completion/completions/ipkit": ROOT / "completions" / "ipkit.bash",
     "share/zsh/site-functions/_ipkit": ROOT / "completions" / "_ipkit",
     "share/fish/vendor_completions.d/ipkit.fish": ROOT / "completions" / "ipkit.fish",

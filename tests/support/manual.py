@@ -13,8 +13,8 @@ DELIMITERS = {",", "|", ".", ";", ":", "(", ")"}
 
 
 def page(name: str) -> str:
-    """Return the text of a page, by the name of its command."""
-    return (PAGES / f"{name.replace(' ', '-')}.1").read_text()
+    """Return the text of a page, by the name of its command or file."""
+    return next(path for path in pages() if path.stem == name.replace(" ", "-")).read_text()
 
 
 def names_in_line(line: str) -> Iterator[str]:
@@ -41,15 +41,19 @@ def described_options(text: str) -> set[str]:
 
 def examples(text: str) -> list[str]:
     """Return the command lines of a page's EXAMPLES, each display as one script."""
-    section = text.split(".Sh EXAMPLES", 1)[-1].split("\n.Sh", 1)[0] if ".Sh EXAMPLES" in text else ""
-    displays = re.findall(r"^\.Dl (\$ [^\n]*)$|^\.Bd -literal[^\n]*\n(.*?)^\.Ed$", section, re.MULTILINE | re.DOTALL)
     found = []
-    for line, block in displays:
-        commands = [shown[2:] for shown in (line or block).splitlines() if shown.startswith("$ ")]
-        found.append("\n".join(commands).replace("\\&", "").replace("\\e", "\\"))
-    return found
+    for display in displays(text.partition(".Sh EXAMPLES")[2].partition("\n.Sh")[0]):
+        lines = display.replace("\\\n", "").splitlines()
+        found.append("\n".join(line.removeprefix("$ ") for line in lines if line.startswith("$ ")))
+    return list(filter(None, found))
+
+
+def displays(text: str) -> list[str]:
+    """Return what is shown as it is typed or stands in a file."""
+    shown = re.findall(r"^\.Dl ([^\n]*)$|^\.Bd -literal[^\n]*\n(.*?)^\.Ed$", text, re.MULTILINE | re.DOTALL)
+    return [(line or block).replace("\\&", "").replace("\\e", "\\") for line, block in shown]
 
 
 def pages() -> list[Path]:
     """Return every page there is."""
-    return sorted(PAGES.glob("*.1"))
+    return sorted(PAGES.glob("*.[15]"))
