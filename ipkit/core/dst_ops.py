@@ -11,9 +11,9 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from ipkit.core.host.fib import NextHop, Route, RouteFlag, RouteType
-from ipkit.core.host.fib_lookup import inet_addr_type, is_zeronet
+from ipkit.core.host.fib_lookup import LIMITED_BROADCAST, inet_addr_type, is_zeronet
 from ipkit.core.host.multipath import VALID_STATES
-from ipkit.core.route_flow import LIMITED_BROADCAST, OutputFlow, Refused, is_multicast
+from ipkit.core.route_flow import OutputFlow, Refused, is_multicast
 from ipkit.core.route_mtu import dst_mtu, ip_mtu_locked
 from ipkit.core.route_output import ip_route_output_key
 from ipkit.core.route_source import inet_addr_onlink

@@ -12,11 +12,11 @@ from typing import Final
 from ipkit.core.frames import Frame
 from ipkit.core.host.config import HostConfig, LinkKind
 from ipkit.core.host.fib import Route, RouteFlag, RouteType
-from ipkit.core.host.fib_lookup import inet_addr_type, is_zeronet
+from ipkit.core.host.fib_lookup import LIMITED_BROADCAST, inet_addr_type, is_zeronet
 from ipkit.core.icmp_send import IcmpSent, icmp_send
 from ipkit.core.ip_options import options_present
 from ipkit.core.outcome.verdict import IcmpDue
-from ipkit.core.route_flow import LIMITED_BROADCAST, is_loopback, is_multicast
+from ipkit.core.route_flow import is_loopback, is_multicast
 from ipkit.core.skbuff import SkBuff
 from ipkit.core.state.icmp_tokens import IcmpTokens
 from ipkit.core.state.ip_ident import IpIdents

@@ -11,10 +11,11 @@ from typing import Final
 
 from ipkit.core.frames import Frame
 from ipkit.core.host.build import build_host
+from ipkit.core.host.fib_lookup import LIMITED_BROADCAST
 from ipkit.core.host.kernel import KernelProfile
 from ipkit.core.icmp_frames import IcmpFrames
 from ipkit.core.outcome.verdict import IcmpDue
-from ipkit.core.route_flow import LIMITED_BROADCAST, is_loopback, is_multicast
+from ipkit.core.route_flow import is_loopback, is_multicast
 from ipkit.core.wire.ipv4 import address_text, read
 
 LINK: Final = "eth0"

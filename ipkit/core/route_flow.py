@@ -16,7 +16,6 @@ from ipkit.core.state.routing import Routing
 from ipkit.core.wire.flow_keys import FlowKeys, outer_keys
 from ipkit.core.wire.ipv4 import PROTO_UDP
 
-LIMITED_BROADCAST: Final = 0xFFFFFFFF
 LOOPBACK_ADDRESS: Final = 0x7F000001
 SMALLEST_IP_MTU: Final = 68
 

@@ -12,14 +12,13 @@ from typing import Final
 from ipkit.core.host.config import Link
 from ipkit.core.host.fib import FibResult, NextHop, Route, RouteFlag, RouteType
 from ipkit.core.host.fib_explain import Trace
-from ipkit.core.host.fib_lookup import fib_lookup, is_zeronet
+from ipkit.core.host.fib_lookup import LIMITED_BROADCAST, fib_lookup, is_zeronet
 from ipkit.core.host.fib_rules import FibKey
 from ipkit.core.host.kernel import DirectedBroadcast, ZeroNet
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.facts import Fact
 from ipkit.core.route_entry import rt_set_nexthop
 from ipkit.core.route_flow import (
-    LIMITED_BROADCAST,
     InputFlow,
     Martian,
     Refused,

@@ -11,13 +11,12 @@ from typing import NamedTuple
 from ipkit.core.host.config import Link, LinkKind
 from ipkit.core.host.fib import SCOPE_HOST, SCOPE_LINK, FibResult, Route, RouteFlag, RouteType
 from ipkit.core.host.fib_explain import Trace
-from ipkit.core.host.fib_lookup import fib_lookup, ip_dev_find, is_zeronet, l3mdev_update_flow
+from ipkit.core.host.fib_lookup import LIMITED_BROADCAST, fib_lookup, ip_dev_find, is_zeronet, l3mdev_update_flow
 from ipkit.core.host.fib_rules import FibKey
 from ipkit.core.host.kernel import ForeignSource, MultipathSource, OutputBroadcast
 from ipkit.core.outcome.facts import Fact
 from ipkit.core.route_entry import rt_set_nexthop
 from ipkit.core.route_flow import (
-    LIMITED_BROADCAST,
     LOOPBACK_ADDRESS,
     OutputFlow,
     Refused,

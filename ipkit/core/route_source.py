@@ -10,8 +10,9 @@ from typing import Final
 from ipkit.core.host.config import Address, Link
 from ipkit.core.host.fib import SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE, FibResult, NextHop, Route, RouteFlag
 from ipkit.core.host.fib_lookup import fib_lookup, is_zeronet
-from ipkit.core.host.fib_rules import FibKey, network_mask
+from ipkit.core.host.fib_rules import FibKey
 from ipkit.core.host.fib_tables import FibTables
+from ipkit.core.host.words import mask
 from ipkit.core.route_flow import SMALLEST_IP_MTU, InputFlow
 from ipkit.core.state.routing import Routing
 
@@ -25,7 +26,7 @@ def has_ip_config(link: Link | None) -> bool:
 
 def covers(address: Address, other: int) -> bool:
     """Tell whether an address lies in the subnet of a configured one (inet_ifa_match)."""
-    return not (address.peer ^ other) & network_mask(address.prefix_len)
+    return not (address.peer ^ other) & mask(address.prefix_len)
 
 
 def inet_addr_onlink(link: Link, one: int, other: int) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from ipkit.core.host.fib import Rule
+from ipkit.core.host.words import mask as mask_of
 
 LEGACY_TOS_BITS: Final = 0x1C
 """What routes and `tos` rules see of a TOS in every kernel."""
@@ -39,11 +40,6 @@ class FibKey(NamedTuple):
 Selector = tuple[str, Callable[[FibKey], bool]]
 
 
-def network_mask(length: int) -> int:
-    """Return the mask of a prefix length."""
-    return 0xFFFFFFFF >> (32 - length) << (32 - length)
-
-
 def selectors_of(rule: Rule) -> tuple[Selector, ...]:
     """Return the questions that a rule asks of a key, in the order of fib_rule_match and fib4_rule_match."""
     return (*_device_selectors(rule), *_address_selectors(rule), *_protocol_selectors(rule))
@@ -69,8 +65,8 @@ def _device_selectors(rule: Rule) -> list[Selector]:
 
 
 def _address_selectors(rule: Rule) -> list[Selector]:
-    src, src_mask = rule.src, network_mask(rule.src_len)
-    dst, dst_mask = rule.dst, network_mask(rule.dst_len)
+    src, src_mask = rule.src, mask_of(rule.src_len)
+    dst, dst_mask = rule.dst, mask_of(rule.dst_len)
     asked: list[Selector] = []
     if dst_mask:
         asked.append(("to", lambda key: not (key.daddr ^ dst) & dst_mask))
