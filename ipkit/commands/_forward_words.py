@@ -40,13 +40,22 @@ COLUMNS: Final = (
     Column("emitted", "list", "emitted", emitted_shown),
 )
 
-_SHORT: Final = ("frame", "src", "dst", "proto", "verdict", "reason", "emitted")
+
+def kinds_shown(value: object) -> str:
+    """Return of what kind the frames put on wires are."""
+    return " ".join(dict.fromkeys(one["kind"] for one in value)) if isinstance(value, list) else str(value)
 
 
-def shown_columns(files: int) -> tuple[Column, ...]:
+_BY_KEY: Final = {column.key: column for column in COLUMNS}
+_FINDINGS: Final = ("frame", "src", "dst", "proto", "reason")
+
+
+def shown_columns(files: int, *, several_verdicts: bool) -> tuple[Column, ...]:
     """Return the columns that fit a screen; the summary above the rows says the rest of each verdict."""
-    keys = ("file", *_SHORT) if files > 1 else _SHORT
-    return tuple(column for column in COLUMNS if column.key in keys)
+    keys = [*(["file"] if files > 1 else []), *_FINDINGS]
+    if several_verdicts:
+        keys.insert(-1, "verdict")
+    return (*(_BY_KEY[key] for key in keys), Column("emitted", "list", "emitted", kinds_shown))
 
 
 def tree(row: Row, _width: int) -> Sequence[str]:

@@ -72,7 +72,8 @@ def command(
         keeps_frames=captures.write is not None,
     )
     every_column = report.format in MACHINE_FORMATS or report.every_row
-    columns = COLUMNS if every_column else shown_columns(len(captures.files))
+    short = shown_columns(len(captures.files), several_verdicts=trace or only is not None)
+    columns = COLUMNS if every_column else short
     if trace:
         columns = (*columns, TRACE)
 

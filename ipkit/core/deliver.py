@@ -17,7 +17,7 @@ from ipkit.core.icmp_receive import icmp_rcv
 from ipkit.core.listeners import raw_local_deliver
 from ipkit.core.outcome.counters import Counted, Mib
 from ipkit.core.outcome.drop_reasons import DropReason
-from ipkit.core.outcome.verdict import Delivered, Drop, IcmpDue, Next, StageResult
+from ipkit.core.outcome.verdict import Delivered, Drop, IcmpDue, Next, Queued, StageResult
 from ipkit.core.skbuff import SkBuff
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.tcp_receive import tcp_v4_rcv
@@ -59,6 +59,9 @@ NO_POLICY: Final = frozenset({PROTO_ICMP, PROTO_TCP, PROTO_UDP, PROTO_UDPLITE})
 """Protocols that ask IPsec policy themselves (no_policy)."""
 
 
+WAITS: Final = Queued("reassembly", "ip_defrag")
+
+
 def ip_local_deliver(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:
     """Put fragments together; what is whole goes on.
 
@@ -74,7 +77,7 @@ def ip_local_deliver(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> Sta
         trace.append(("ip_defrag", counted, {"fallen": len(fallen), "waiting": len(net.frags.queues)}))
     if isinstance(outcome, SkBuff):
         return StageResult(Next("ip_local_deliver_finish", outcome), mibs)
-    return StageResult(outcome, mibs)
+    return StageResult(outcome if isinstance(outcome, Drop) else WAITS, mibs)
 
 
 def ip_local_deliver_finish(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:

@@ -174,11 +174,11 @@ class _Journey:
         out = dst_output(skb, self._net)
         self._put_out(skb, out)
         self._journal.moved = FORWARDED
+        if out.queued:
+            return [WAITS_FOR_NEIGHBOUR]  # what had to make room for it is another packet's end
         if out.drops:
             self._journal.moved = tuple(mib for mib in out.mibs if mib in SAYS_WHY)
             return list(out.drops)
-        if out.queued:
-            return [WAITS_FOR_NEIGHBOUR]
         return [Transmitted(skb.dev, len(out.frames)) if out.frames else Stolen("nf_hook_slow")]
 
     def _put_out(self, skb: SkBuff, out: Output) -> None:
