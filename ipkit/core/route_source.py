@@ -12,6 +12,7 @@ from ipkit.core.host.fib import SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE, FibResul
 from ipkit.core.host.fib_lookup import fib_lookup, is_zeronet
 from ipkit.core.host.fib_rules import FibKey
 from ipkit.core.host.fib_tables import FibTables
+from ipkit.core.host.kernel import LocalnetSource
 from ipkit.core.host.words import mask
 from ipkit.core.route_flow import SMALLEST_IP_MTU, InputFlow
 from ipkit.core.state.routing import Routing
@@ -45,7 +46,8 @@ def inet_select_addr(tables: FibTables, dev: str, dst: int, scope: int) -> int:
     links = tables.host.links
     link = links.get(dev)
     if link is not None and has_ip_config(link):
-        widest = SCOPE_LINK if link.conf.route_localnet else SCOPE_HOST
+        capped = link.conf.route_localnet and tables.kernel.localnet_source is LocalnetSource.LINK_AT_MOST
+        widest = SCOPE_LINK if capped else SCOPE_HOST
         usable = [one for one in link.addresses if not one.secondary and min(one.scope, widest) <= scope]
         for address in usable:
             if not dst or covers(address, dst):

@@ -44,6 +44,13 @@ def test_which_address_a_link_gives(dev: str, dst: str, scope: int, expected: st
     assert address_text(inet_select_addr(tables, dev, number(dst), scope)) == expected
 
 
+@pytest.mark.parametrize(("kernel", "expected"), [(LINUX_4_14, "10.0.0.1"), (LINUX_6_18, "127.0.0.9")])
+def test_a_loopback_address_as_a_source_on_the_wire(kernel: KernelProfile, expected: str) -> None:
+    link = {"t1": {"addr": ["127.0.0.9/24 scope host"]}}
+    tables = two_armed(kernel, link=link, sysctl={"conf.t1.route_localnet": 1}).tables
+    assert address_text(inet_select_addr(tables, "t1", 0, SCOPE_LINK)) == expected
+
+
 def test_a_host_without_an_address_that_fits_gives_none() -> None:
     routing = two_armed(link={"t0": {"addr": []}, "t1": {"addr": []}})
     assert inet_select_addr(routing.tables, "t0", 0, SCOPE_LINK) == 0

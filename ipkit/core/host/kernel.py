@@ -256,6 +256,13 @@ class VrfKey(Enum):
     OWN_KEY = "the VRF beside the device"
 
 
+class LocalnetSource(Enum):
+    """Which scope a host's own addresses have as sources on a link with route_localnet."""
+
+    AS_CONFIGURED = "their own"
+    LINK_AT_MOST = "link at most"
+
+
 class OutputBroadcast(Enum):
     """What a packet of our own to a subnet's broadcast address takes from the route it found."""
 
@@ -361,6 +368,7 @@ class KernelProfile:
     vrf_key: VrfKey
     multipath_source: MultipathSource
     output_broadcast: OutputBroadcast
+    localnet_source: LocalnetSource
     neigh_create_errno: NeighCreateErrno
     neigh_first_pause: NeighFirstPause
     cmsg_kinds: CmsgKinds
@@ -409,6 +417,7 @@ LINUX_4_14: Final = KernelProfile(
     vrf_key=VrfKey.REPLACES_DEVICE,
     multipath_source=MultipathSource.IGNORED,
     output_broadcast=OutputBroadcast.BARE,
+    localnet_source=LocalnetSource.AS_CONFIGURED,
     neigh_create_errno=NeighCreateErrno.EINVAL,
     neigh_first_pause=NeighFirstPause.HALF_A_SECOND,
     cmsg_kinds=CmsgKinds.FIRST,
@@ -457,6 +466,7 @@ LINUX_6_18: Final = replace(
     vrf_key=VrfKey.OWN_KEY,
     multipath_source=MultipathSource.PREFERS_OWN,
     output_broadcast=OutputBroadcast.AS_FOUND,
+    localnet_source=LocalnetSource.LINK_AT_MOST,
     neigh_create_errno=NeighCreateErrno.REAL,
     neigh_first_pause=NeighFirstPause.TEN_MILLISECONDS,
     cmsg_kinds=CmsgKinds.ALL,
