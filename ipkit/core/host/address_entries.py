@@ -11,9 +11,9 @@ from dataclasses import replace
 from ipkit.core.host.addresses import Ground, entries_of
 from ipkit.core.host.config import Address, Trust
 from ipkit.core.host.fib import FibEntry
+from ipkit.core.host.fib_draft import identity
 from ipkit.core.host.kernel import KernelProfile, NetworkAddress
 from ipkit.core.host.route_check import Surroundings, prefsrc_is_local
-from ipkit.core.host.routes import identity
 
 Added = Mapping[str, Iterable[Address]]
 """The addresses of each link in the order in which they were added."""
@@ -23,8 +23,8 @@ def add_addresses(around: Surroundings, added: Added) -> None:
     """Put the entries of all addresses into the draft's tables."""
     draft = around.draft
     for entry in _entries(around, added, around.kernel):
-        known = any(placed.entry == entry for placed in draft.at(entry.table, entry.prefix, entry.length))
-        if not known and prefsrc_is_local(entry, around):  # not if it is another link's broadcast address
+        # An address that is another link's broadcast address cannot be a source: what needs it does not come about.
+        if identity(entry) not in draft.equals(entry) and prefsrc_is_local(entry, around):
             draft.add(entry)
 
 

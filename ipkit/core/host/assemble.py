@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Final
 
 from ipkit.core.host.address_entries import add_addresses, made_elsewhere
@@ -101,7 +102,7 @@ def _tables(
     draft, links = around.draft, around.links
     added = {name: one.added for name, one in taken.items()}
     add_addresses(around, added)
-    intake = Intake(around, lambda row: said.route_place(row).key, made_elsewhere(around, added))
+    intake = Intake(around, lambda row: said.route_place(row).key, cache(lambda: made_elsewhere(around, added)))
     try:
         bulk = take_routes(said.routes, intake)
     except RowError as error:

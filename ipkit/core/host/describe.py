@@ -15,12 +15,11 @@ from ipkit.core.host.address_entries import add_addresses
 from ipkit.core.host.addresses import LOOPBACK
 from ipkit.core.host.config import HostConfig, Link, LinkKind, Listener, Trust
 from ipkit.core.host.fib import FibEntry, Rule
-from ipkit.core.host.fib_draft import FibDraft
+from ipkit.core.host.fib_draft import FibDraft, identity
 from ipkit.core.host.iproute_text import local_text, neighbour_text, route_line, rule_text
 from ipkit.core.host.links import ALL_HOSTS, WITHOUT_ARP, usual_mtu
 from ipkit.core.host.match import Match, match_text
 from ipkit.core.host.route_check import Surroundings
-from ipkit.core.host.routes import identity
 from ipkit.core.host.rules import usual_rules
 from ipkit.core.wire.ipv4 import PROTO_UDP, address_text
 

@@ -30,8 +30,9 @@ POLICY_DIRECTIONS: Final = ("in", "fwd", "out")
 POLICY_ACTIONS: Final = ("block", "allow")
 LISTENERS: Final[Mapping[str, int | None]] = {"udp": PROTO_UDP, "tcp": PROTO_TCP, "raw": None}
 KINDS: Final = {"ethernet": LinkKind.ETHERNET, "vlan": LinkKind.VLAN, "vrf": LinkKind.VRF}
-LEAST_MTU: Final = 68
-LARGEST_MTU: Final = 65536
+MTUS: Final = {Trust.JUDGED: (68, 65575), Trust.ACCEPTED: (0, (1 << 31) - 1)}
+"""From what carries IPv4 to what a VRF has; what a machine had, it had."""
+
 LARGEST_VLAN_ID: Final = 4094
 MULTICAST: Final = 0xE
 
@@ -53,7 +54,7 @@ def read_document(description: Mapping[str, object], file: str) -> HostWords:
         rule_list=RuleList.ADDED if top.take("default_rules", bool, default=True) else RuleList.WHOLE,
     )
     said.settings = list(_settings(top.at("sysctl"), top.take("sysctl", dict, {})))
-    said.links = [_link(name, section) for name, section in top.named_sections("link")]
+    said.links = [_link(name, section, said.trust) for name, section in top.named_sections("link")]
     said.listeners = [_listener(section) for section in top.sections("listen")]
     said.hooks = [_hook(section) for section in top.sections("hook")]
     said.policies = [_policy(section) for section in top.sections("xfrm")]
@@ -90,14 +91,14 @@ def _settings(place: Place, table: Mapping[str, object], before: str = "") -> It
             yield Said(Place(place.file, name), (name, value))
 
 
-def _link(name: str, section: Section) -> LinkWords:
+def _link(name: str, section: Section, trust: Trust) -> LinkWords:
     link = LinkWords(name, section.place)
     link.kind = _kind(name, section)
     if "pointopoint" in section:
         _point_to_point(link, section)
     _kind_keys(link, section)
     link.ifindex = section.bounded("ifindex", 1, (1 << 31) - 1) if "ifindex" in section else None
-    link.mtu = section.bounded("mtu", LEAST_MTU, LARGEST_MTU) if "mtu" in section else None
+    link.mtu = section.bounded("mtu", *MTUS[trust]) if "mtu" in section else None
     link.address = _mac(section)
     link.up = section.take("up", bool, default=True)
     link.carrier = section.take("carrier", bool, default=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from ipkit.core.host.config import Link, LinkKind, Trust
@@ -37,7 +38,7 @@ NEXTHOP_OBJECT: Final = RouteWords(table=TABLE_MAIN, scope=SCOPE_UNIVERSE)
 """As what a nexthop object is judged, whatever the route that uses it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Surroundings:
     """What a route is judged against."""
 
@@ -46,6 +47,11 @@ class Surroundings:
     draft: FibDraft
     nexthops: Mapping[int, NexthopWords] = field(default_factory=dict)
     trust: Trust = Trust.JUDGED
+
+    @cached_property
+    def has_vrf(self) -> bool:
+        """Tell whether one of the links is a VRF."""
+        return any(link.kind is LinkKind.VRF for link in self.links.values())
 
     def l3mdev_table(self, dev: str) -> int:
         """Return the table of the VRF that a link is or belongs to; 0: none."""
@@ -56,7 +62,7 @@ class Surroundings:
 
     def lookup_order(self, dev: str) -> Sequence[Sequence[int]]:
         """Return the tables that are asked for a gateway, those that are one trie together."""
-        if any(link.kind is LinkKind.VRF for link in self.links.values()):
+        if self.has_vrf:
             own = self.l3mdev_table(dev)
             return ((TABLE_LOCAL,), *(((own,),) if own else ()), (TABLE_MAIN,), (TABLE_DEFAULT,))
         return ((TABLE_LOCAL, TABLE_MAIN), (TABLE_DEFAULT,))

@@ -25,7 +25,7 @@ from ipkit.core.host.fib import (
     NextHopFlag,
     RouteType,
 )
-from ipkit.core.host.fib_draft import FIRST_OF_ALL, FibDraft, Placed
+from ipkit.core.host.fib_draft import FIRST_OF_ALL, FibDraft, Placed, identity
 from ipkit.core.host.route_check import Surroundings, fib_create_info, prefsrc_is_local
 from ipkit.core.host.route_columns import KERNEL_MADE, RouteColumns, RowError
 from ipkit.core.host.words import WordError, prefix_text
@@ -45,7 +45,7 @@ class Intake:
 
     around: Surroundings
     named: Callable[[int], str]  # what a row is called where another one is said to be like it
-    made_elsewhere: frozenset[FibEntry]  # what the addresses would bring on another kernel
+    made_elsewhere: Callable[[], frozenset[FibEntry]]  # what the addresses would bring on another kernel
 
 
 def take_routes(columns: RouteColumns, intake: Intake) -> dict[int, BulkRoutes]:
@@ -137,9 +137,7 @@ def _take_row(columns: RouteColumns, row: int, ending: FibEntry, intake: Intake)
             _check_prefsrc(entry, intake.around)
         if entry.protocol == KERNEL_MADE and _merged(entry, number, intake):
             return
-        for other in draft.at(entry.table, entry.prefix, entry.length):
-            if (other.entry.tos, other.entry.priority) == (entry.tos, entry.priority):
-                _check_second(entry, other, intake, append=columns.endings[kind].append)
+        _check_second(entry, intake, append=columns.endings[kind].append)
     except WordError as error:
         raise RowError(number, str(error)) from None
     draft.add(entry, number)
@@ -147,30 +145,28 @@ def _take_row(columns: RouteColumns, row: int, ending: FibEntry, intake: Intake)
 
 def _merged(entry: FibEntry, number: int, intake: Intake) -> bool:
     """Let a line that the kernel made itself be what an address brought already; it keeps the line's place."""
-    group = intake.around.draft.at(entry.table, entry.prefix, entry.length)
-    wanted = identity(entry)
-    for at, other in enumerate(group):
-        if identity(other.entry) == wanted:
-            group[at] = Placed(other.entry, number)
-            return True
-    return wanted in intake.made_elsewhere
+    equals, wanted = intake.around.draft.equals(entry), identity(entry)
+    if wanted in equals:
+        equals[wanted] = Placed(equals[wanted].entry, number)
+        return True
+    return wanted in intake.made_elsewhere()
 
 
-def _check_second(entry: FibEntry, other: Placed, intake: Intake, *, append: bool) -> None:
+def _check_second(entry: FibEntry, intake: Intake, *, append: bool) -> None:
     """Refuse a second route of one prefix, TOS and metric where `ip route add` would."""
-    where = "an address" if other.rank == FIRST_OF_ALL else intake.named(other.rank)
-    if identity(other.entry) == identity(entry):
-        raise WordError(f"the same route as in {where}")
-    if intake.around.trust is Trust.JUDGED and not append:
+    equals, wanted = intake.around.draft.equals(entry), identity(entry)
+    if wanted in equals:
+        raise WordError(f"the same route as in {_where(equals[wanted], intake)}")
+    if equals and intake.around.trust is Trust.JUDGED and not append:
+        first = next(iter(equals.values()))
         raise WordError(
-            f"{where} has a route to {prefix_text(entry.prefix, entry.length)} with this tos and metric"
+            f"{_where(first, intake)} has a route to {prefix_text(entry.prefix, entry.length)} with this tos and metric"
             " (`append` in front adds one behind it)"
         )
 
 
-def identity(entry: FibEntry) -> FibEntry:
-    """Return an entry without the state of its links."""
-    return replace(entry, nexthops=tuple(replace(hop, flags=hop.flags & NextHopFlag.ONLINK) for hop in entry.nexthops))
+def _where(placed: Placed, intake: Intake) -> str:
+    return "an address" if placed.rank == FIRST_OF_ALL else intake.named(placed.rank)
 
 
 def _as_columns(
@@ -200,12 +196,14 @@ def _as_columns(
 
 
 def _gathered(columns: RouteColumns, rows: Sequence[int], judged: Mapping[int, FibEntry]) -> BulkRoutes:
-    """Return the columns of some rows, in that order."""
+    """Return the columns of some rows in that order, their templates in the order in which they come up."""
+    used = list(dict.fromkeys(map(columns.kinds.__getitem__, rows)))
+    renumbered = {kind: number for number, kind in enumerate(used)}
     return BulkRoutes(
         prefixes=array("I", map(columns.prefixes.__getitem__, rows)),
         lengths=array("B", map(columns.lengths.__getitem__, rows)),
-        kinds=array("I", map(columns.kinds.__getitem__, rows)),
-        templates=tuple(judged[kind] for kind in range(len(columns.endings))),
+        kinds=array("I", (renumbered[columns.kinds[row]] for row in rows)),
+        templates=tuple(judged[kind] for kind in used),
     )
 
 
@@ -214,10 +212,7 @@ def fib_sync_down_dev(draft: FibDraft, links: Mapping[str, Link]) -> None:
 
     Kernel: net/ipv4/fib_semantics.c
     """
-    for table in draft.tables():
-        for key in draft.keys(table):
-            placed = draft.at(table, *key)
-            placed[:] = [Placed(entry, rank) for one, rank in placed if (entry := after_down(one, links))]
+    draft.change(lambda entry: after_down(entry, links))
 
 
 def columns_after_down(bulk: BulkRoutes, links: Mapping[str, Link]) -> BulkRoutes:

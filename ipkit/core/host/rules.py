@@ -52,32 +52,38 @@ def take_rules(said: Sequence[Said[Rule]], made: Sequence[Rule], judge: Judge) -
             rule = _checked(_placed(one.value, rules), judge.kernel)
             if replace(rule, protocol="") in merging:
                 continue
-            if judge.trust is Trust.JUDGED and _likeness(rule, _given(rule)) in seen:
-                raise WordError(
-                    "the same rule twice: one of this pref, table and action is there, and no selector differs"
-                )
-        seen.update(_likeness(rule, given) for given in EVERY_CHOICE)
+            alike = _alike(rule)
+            if judge.trust is Trust.JUDGED and alike[_given(rule)] in seen:
+                raise WordError("the same rule twice: no selector sets it apart from one above")
+        seen.update(alike.values())
         insort(rules, rule, key=_pref)
     return tuple(rules)
 
 
+Given = tuple[bool, ...]
 Likeness = tuple[object, ...]
 EVERY_CHOICE: Final = tuple(product((False, True), repeat=3))
 
 
-def _given(rule: Rule) -> tuple[bool, ...]:
+def _given(rule: Rule) -> Given:
     """Tell which of source, destination and TOS a rule names: only those must differ from a rule that is there."""
     return bool(rule.src_len), bool(rule.dst_len), bool(rule.tos)
 
 
-def _likeness(rule: Rule, given: tuple[bool, ...]) -> Likeness:
-    """Return what the kernel compares (rule_exists); neither `not` nor a target or suppressor is part of it."""
-    sides = ((rule.src, rule.src_len), (rule.dst, rule.dst_len), rule.tos)
-    asked = tuple(side if wanted else None for side, wanted in zip(sides, given, strict=True))
-    return (
+def _alike(rule: Rule) -> dict[Given, Likeness]:
+    """Return what the kernel compares (rule_exists) with a new rule, by what the new one names.
+
+    Neither `not` nor a target or a suppressor is part of it.
+    """
+    always = (
         *(rule.pref, rule.action, rule.table, rule.iif, rule.oif, rule.mark, rule.mark_mask, rule.tun_id, rule.l3mdev),
-        *(rule.uidrange, rule.ipproto, rule.sport, rule.dport, rule.dscp, rule.protocol, given, asked),
+        *(rule.uidrange, rule.ipproto, rule.sport, rule.dport, rule.dscp, rule.protocol),
     )
+    sides = ((rule.src, rule.src_len), (rule.dst, rule.dst_len), rule.tos)
+    return {
+        given: (always, given, tuple(side for side, named in zip(sides, given, strict=True) if named))
+        for given in EVERY_CHOICE
+    }
 
 
 def _pref(rule: Rule) -> int:

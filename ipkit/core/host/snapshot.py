@@ -37,7 +37,10 @@ NEEDED: Final = (LINKS, ADDRESSES, ROUTES)
 OPTIONAL: Final = (RULES, NEIGHBOURS, NEXTHOPS, GROUPS, SYSCTLS, TABLE_NAMES)
 
 ALL_HOSTS: Final = "224.0.0.1"
-ETHERNET_TYPES: Final = frozenset({"ether", "loopback"})
+NO_ADDRESS: Final = "00:00:00:00:00:00"
+ETHERNET_ADDRESS: Final = re.compile(r"[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}")
+"""A neighbour with another kind of address is one of a link that has none of Ethernet's."""
+
 TABLE_NAME: Final = re.compile(r"^\s*(\d+|0x[0-9a-fA-F]+)\s+([^\s#]+)", re.MULTILINE)
 
 
@@ -68,7 +71,7 @@ class Dump:
                     yield Said(self.place(part, f"line {at}"), line)
             return
         for place, row in self.rows(part):
-            if not is_ipv6(row):
+            if not is_ipv6(row) and ETHERNET_ADDRESS.fullmatch(str(row.get("lladdr", NO_ADDRESS))):
                 with reading(place):
                     yield Said(place, words(row))
 
