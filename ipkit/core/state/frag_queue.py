@@ -38,7 +38,7 @@ class Fragment(NamedTuple):
             start=start,
             end=end,
             payload=self.payload[start - self.start : end - self.start],
-            head=b"" if start else self.head,
+            head=b"" if start else self.head[: self.header_bytes + end],  # an error quotes no more than what is left
         )
 
 
