@@ -121,7 +121,9 @@ class _Run:
                 self._began = True
                 result = self._lane.process(batch)
                 if self._writer is not None:
-                    self._writer.write_batch(batch, result.changes)
+                    self._writer.write_batch(batch, result.changes, result.marks)
+                    for patch in result.patches:
+                        self._writer.patch(patch)
                 self._write_frames(self._icmp, result.icmp)
                 progress.hide()
                 self._say(result)

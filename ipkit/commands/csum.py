@@ -64,7 +64,7 @@ def command(
     """
     if fix and not captures.write:
         raise click.UsageError("--fix writes the repaired capture: name it with -w")
-    repair = Repair.FIX if captures.write else Repair.LEAVE
+    repair = _repair(captures.write)
     columns = (*COLUMNS, EXPLAIN) if explain else COLUMNS
 
     def make_lane(wish: RowWish) -> ChecksumLane:
@@ -84,6 +84,15 @@ def command(
         typed.close(_summary(lane, datagrams, sums))
     bad_sum = any(row.needs_look for row in sums)
     return ExitStatus.FINDING if bad_sum or lane.has_finding() else ExitStatus.FINE
+
+
+def _repair(write: str | None) -> Repair:
+    """Return what can be repaired in a target: what has gone into a pipe stays."""
+    if write is None:
+        return Repair.LEAVE
+    from ipkit.edge.output_target import is_file
+
+    return Repair.FIX if is_file(write) else Repair.FIX_IN_PASSING
 
 
 def _raw_row(name: str, explained: Explain) -> ReportRow:

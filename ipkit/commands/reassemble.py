@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Final
 
 import click
@@ -77,7 +76,10 @@ def command(
 
     def make_lane(wish: RowWish) -> ReassembleLane:
         lane = _lane(options, wish, tells=icmp is not None, compares=compare)
-        _load(lane, state)
+        if state is not None:
+            from ipkit.edge.state_file import load_state
+
+            load_state(state, lane)
         lanes.append(lane)
         return lane
 
@@ -103,22 +105,13 @@ def _lane(options: ReassembleOptions, wish: RowWish, *, tells: bool, compares: b
     return ReassembleLane(options, wish, errors, panels)
 
 
-def _load(lane: ReassembleLane, state: str | None) -> None:
-    if state is not None:
-        from ipkit.core.reassemble_state import restore_lane
-        from ipkit.edge.state_file import load_state
-
-        load_state(state, partial(restore_lane, lane))
-
-
 def _keep(lanes: Sequence[ReassembleLane], state: str | None, map_to: str | None) -> None:
     """Write what outlives the run, where the lane has come to its end."""
     for lane in (lane for lane in lanes if lane.is_finished):
         if state is not None:
-            from ipkit.core.reassemble_state import lane_document
             from ipkit.edge.state_file import save_state
 
-            save_state(state, lane_document(lane))
+            save_state(state, lane)
         if map_to is not None and map_to != UNDER_THE_ROWS:
             from ipkit.edge.state_file import write_text
 

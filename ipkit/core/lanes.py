@@ -34,6 +34,14 @@ class ReportRow(NamedTuple):
     row: Row
 
 
+class Patch(NamedTuple):
+    """Bytes to be put right in a frame that has gone out already."""
+
+    mark: int
+    at: int  # in the frame
+    data: bytes  # none: the mark is not needed any more
+
+
 class LaneResult(NamedTuple):
     """What became of a batch."""
 
@@ -41,6 +49,8 @@ class LaneResult(NamedTuple):
     changes: Changes = MappingProxyType({})
     late: Sequence[Frame] = ()  # frames that follow the batch: what finish() lets go
     icmp: Sequence[Frame] = ()  # errors the host would send: what --icmp FILE gets
+    marks: Mapping[int, int] = MappingProxyType({})  # rows that may be patched later on, each by its mark
+    patches: Sequence[Patch] = ()
 
 
 class Lane(Protocol):

@@ -6,10 +6,13 @@ stored, bit for bit, in runs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike, fspath
+from types import MappingProxyType
 from typing import Final, Protocol, Self
 
 from ipkit.core.frames import Changes, Frame, FrameBatch
+from ipkit.core.lanes import Patch
 from ipkit.core.wire.link import EN10MB
 from ipkit.edge.output_target import OutputTarget
 from ipkit.edge.packet_output import PacketOutput
@@ -21,10 +24,14 @@ from ipkit.errors import WriteError
 
 PCAPNG_SUFFIX: Final = ".pcapng"
 SNAPLEN: Final = 262144
+NO_MARKS: Final[Mapping[int, int]] = MappingProxyType({})
 
 
 class Sink(Protocol):
     """A capture of one kind in the making."""
+
+    data_offset: int
+    """Where in the output the data begins of the frame that was written last."""
 
     def rows(self, batch: FrameBatch, first: int, last: int) -> None:
         """Write rows as they were stored."""
@@ -54,6 +61,7 @@ class CaptureWriter:
         self._output = PacketOutput(self._target)
         self._link_type = link_type  # of a capture that nothing else says one for
         self._sink: Sink | None = None
+        self._places: dict[int, int] = {}  # where marked frames stand
 
     def __enter__(self) -> Self:
         return self
@@ -65,21 +73,35 @@ class CaptureWriter:
         """Take kind and resolution from an input, unless an earlier one gave them; None: from no input."""
         self._sink_like(origin)
 
-    def write_batch(self, batch: FrameBatch, changes: Changes) -> None:
-        """Write the rows of a batch, those in `changes` as what stands in their place."""
+    def write_batch(self, batch: FrameBatch, changes: Changes, marks: Mapping[int, int] = NO_MARKS) -> None:
+        """Write the rows of a batch, those in `changes` as what stands in their place.
+
+        Where the rows in `marks` come to stand is remembered by their marks, for patches.
+        """
         sink = self._sink_like(batch.origin)
         if not len(batch):
             sink.between(batch, None)
         done = 0
-        for row in sorted(changes):
+        for row in sorted({*changes, *marks}):
             sink.rows(batch, done, row)
-            sink.between(batch, row)
-            for frame in changes[row]:
-                sink.frame(frame)
+            if row in changes:
+                sink.between(batch, row)
+                for frame in changes[row]:
+                    sink.frame(frame)
+            else:
+                sink.rows(batch, row, row + 1)
+            if row in marks:
+                self._places[marks[row]] = sink.data_offset
             done = row + 1
         sink.rows(batch, done, len(batch))
         self._output.send()
         self._target.flush()
+
+    def patch(self, patch: Patch) -> None:
+        """Put bytes right in a frame that was marked, where the target is a file; the mark is forgotten."""
+        place = self._places.pop(patch.mark, None)
+        if place is not None and patch.data:
+            self._output.rewrite(place + patch.at, patch.data)
 
     def write_frame(self, frame: Frame) -> None:
         """Write a frame that is late, or made by us."""

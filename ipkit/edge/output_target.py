@@ -155,6 +155,16 @@ def descriptor_of(name: str) -> int | None:
     return int(number) if is_open else DESCRIPTORS.get(name)
 
 
+def is_file(name: str) -> bool:
+    """Tell whether a target of that name will be a file of our own, which can be changed until it is committed."""
+    if descriptor_of(name) is not None:
+        return False
+    try:
+        return stat.S_ISREG(Path(name).stat().st_mode)
+    except OSError:  # what hinders that one can be looked at will be said when it is opened
+        return True
+
+
 def are_one(name: str, other: str) -> bool:
     """Tell whether two names are the same target, which cannot hold what is meant for both."""
     if descriptor_of(name) is not None:

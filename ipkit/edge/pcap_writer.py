@@ -33,6 +33,7 @@ class PcapSink:
         self._layout = RECORD_HEADERS[self._header.byte_order]
         self._tick_ns = 1 if self._header.nano else 1000
         self._begun = False
+        self.data_offset = 0
         self._longest = 0  # of the frames that the header does not know of
 
     def rows(self, batch: FrameBatch, first: int, last: int) -> None:
@@ -42,6 +43,7 @@ class PcapSink:
             if batch.origin is not self._model:
                 self._longest = max(self._longest, *batch.captured[first:last])
             self._output.add(batch.data[batch.record[first] : batch.record[last]])
+            self.data_offset = self._output.offset - batch.captured[last - 1]
             return
         for row in range(first, last):
             self.frame(batch.frame(row))
@@ -99,6 +101,7 @@ class PcapSink:
             time = f"time {frame.tstamp_ns} ns or length {frame.on_wire}"
             raise WriteError(f"{self._output.name}: a pcap record cannot hold {time}") from None
         self._output.add(header + frame.data)
+        self.data_offset = self._output.offset - len(frame.data)
 
     def _refuse_loss(self, frame: Frame, origin: PcapngOrigin, stored: bytes) -> None:
         options = stored_packet(origin.section, packet_block(origin.section, stored)).options

@@ -15,9 +15,12 @@ from ipkit.edge.pcapng_blocks import (
     ENHANCED_PACKET,
     INTERFACE_DESCRIPTION,
     INTERFACE_SNAPLEN_AT,
+    PACKET_DATA_AT,
     SECTION_HEADER,
     SECTION_LENGTH_AT,
     SECTION_MAGIC,
+    SIMPLE_PACKET,
+    SIMPLE_PACKET_DATA_AT,
     Layout,
     PcapngOrigin,
     Section,
@@ -38,6 +41,7 @@ class PcapngSink:
     def __init__(self, output: PacketOutput, model: Section | None, snaplen: int, link_type: int) -> None:
         self._output = output
         self._model = model
+        self.data_offset = 0
         self._open: Section | None = None  # the section that the output is in
         self._described = 0  # interfaces of it that the output has described
         self._waiting: list[tuple[Section, int, bytes]] = []  # blocks of sections that no packet has gone into yet
@@ -59,6 +63,7 @@ class PcapngSink:
                 begin += self._blocks_before(batch, origin, 0)
             self._enter(origin)
             self._output.add(batch.data[begin : batch.record[last]])
+            self.data_offset = self._output.offset - (batch.record[last] - batch.start[last - 1])
 
     def between(self, batch: FrameBatch, row: int | None) -> None:
         """Write what stood before a row that has gone, or all of a batch without rows."""
@@ -88,6 +93,8 @@ class PcapngSink:
             return
         if not self._could_stay(section, stored.packet.interface):
             self._enter(origin)
+        is_simple = section.layout.word.unpack_from(block)[0] == SIMPLE_PACKET
+        self.data_offset = self._output.offset + (SIMPLE_PACKET_DATA_AT if is_simple else PACKET_DATA_AT)
         self._output.add(block)
 
     def finish(self) -> None:
@@ -171,6 +178,7 @@ class PcapngSink:
             raise WriteError(f"{self._output.name}: a pcapng block cannot hold the time {frame.tstamp_ns} ns")
         self._notes.longest = max(self._notes.longest, len(frame.data))
         head = section.layout.block.pack(ENHANCED_PACKET, number)
+        self.data_offset = self._output.offset + PACKET_DATA_AT
         self._output.add(packet(section.layout, head, frame.tstamp_ns, frame, options))
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
+from ipkit.core.reassemble_lane import ReassembleLane
+from ipkit.core.reassemble_state import lane_document, restore_lane
 from ipkit.core.state_fields import StateError
 from ipkit.edge.output_target import OutputTarget
 
 
-def load_state(name: str, restore: Callable[[object], None]) -> None:
-    """Hand over what a file holds, if it is there; what is wrong with it is said with its name."""
+def load_state(name: str, lane: ReassembleLane) -> None:
+    """Let a lane go on from what a file holds, if it is there; what is wrong with it is said with its name."""
     try:
         text = Path(name).read_bytes()
     except FileNotFoundError:
@@ -23,7 +24,7 @@ def load_state(name: str, restore: Callable[[object], None]) -> None:
     except (ValueError, RecursionError) as error:
         raise StateError(f"{name}: not JSON: {error}") from None
     try:
-        restore(document)
+        restore_lane(lane, document)
     except StateError as error:
         raise StateError(f"{name}: {error}") from None
 
@@ -35,6 +36,6 @@ def write_text(name: str, text: str) -> None:
         target.commit()
 
 
-def save_state(name: str, document: object) -> None:
-    """Let a document be the state from now on."""
-    write_text(name, json.dumps(document, separators=(",", ":")) + "\n")
+def save_state(name: str, lane: ReassembleLane) -> None:
+    """Let what a lane has waiting be the state from now on."""
+    write_text(name, json.dumps(lane_document(lane), separators=(",", ":")) + "\n")
