@@ -1,8 +1,9 @@
-"""The model as a machine of the same shape as a kernel: a scenario's frames go through run()."""
+"""The model as a machine of the same shape as a kernel, and what of the scenarios it is to be compared in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from tomllib import loads
 from typing import Any, Final
@@ -18,8 +19,9 @@ from ipkit.core.outcome.journal import Journal
 from ipkit.core.outcome.verdict import Drop, IcmpDue
 from ipkit.core.skbuff import IpControlBlock, PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace, namespace_of
+from tests.kernel.machines import Machine
 from tests.kernel.namespace import Frame
-from tests.kernel.recordings import Command, Inject, Observed, Scenario, Wait
+from tests.kernel.recordings import Command, Inject, Observed, Scenario, Step, Wait, load, names
 
 ETHERNET: Final = 1
 UNLIMITED: Final = {
@@ -28,6 +30,53 @@ UNLIMITED: Final = {
     "net.ipv4.icmp_msgs_burst": 1_000_000,
 }
 BETWEEN_FRAMES_NS: Final = 1_000_000
+
+PARTS: Final = ("out", "counters", "icmp_send")
+
+OPTIONS: Final = "options are not compiled yet"
+LEARNING: Final = "redirects are not sent, path MTUs and neighbours not learnt yet"
+NOT_YET: Final = {
+    "arp": LEARNING, "neigh": LEARNING, "pmtu_fwd": LEARNING, "pmtu_fwd_use": LEARNING, "redirect": LEARNING,
+    "redirect_load": LEARNING, "redirect_off": LEARNING, "opt_echo": OPTIONS, "options": OPTIONS, "srcroute": OPTIONS,
+    "srcroute_fwdoff": OPTIONS,
+}  # fmt: skip
+NOT_YET_STEPS: Final[Mapping[str, Iterable[int]]] = {
+    "df": (50,),
+    "frag_mtu100": range(12, 27),
+    "frag_mtu576": range(12, 28),
+    "frag_mtu68": range(12, 27),
+    "fwd_noroute": (6,),
+    "fwd_off_out": (6,),
+    "icmp_ratelimit": (14,),
+    "local": (32,),
+    "martians_rp0": (44,),
+    "martians_rp1": (44,),
+    "sources": (52,),
+    "ttl": (41, 42, 43, 44),
+}
+"""Steps in scenarios of this part that need options or redirects."""
+
+BY_CHANCE: Final = {"reasm_thresh": (8,), "reasm_timer": (15,)}
+"""What the driver's buffers are charged with decides; two timers go off in one moment."""
+
+SCENARIOS: Final = [
+    name
+    for name in names()
+    if name not in NOT_YET and any(isinstance(step.action, Inject) for step in load(name).steps)
+]
+
+OTHER_STACKS: Final = re.compile("arp_rcv|llc_rcv|ip6_rcv_core|__netif_receive_skb_core|inet_frag_rbtree_purge")
+"""Functions that drop what is not IPv4, or fragments that came before."""
+
+INLINED: Final = {
+    "ip_rcv_finish": "ip_rcv_finish_core",
+    "ip_mr_input": "ip_rcv_finish_core",
+    "ip_frag_queue": "ip_defrag",
+    "icmp_unreach": "icmp_rcv",
+}
+"""Where a drop event names the function that another was compiled into."""
+
+WITHOUT_EVENT: Final = frozenset({"ip_frag_reasm"})
 
 
 def described(scenario: Scenario) -> dict[str, Any]:
@@ -112,3 +161,21 @@ def _seen(journal: Journal) -> Observed:
 
 def _named(counters: Mapping[Counted, int]) -> dict[str, int]:
     return {mib.value: amount for mib, amount in counters.items() if amount}
+
+
+def judged(name: str, *machines: Machine) -> Iterator[tuple[Step, Observed, Observed]]:
+    """Yield the steps of a scenario in which two machines are to agree, and what each showed."""
+    scenario = load(name)
+    skipped = {*NOT_YET_STEPS.get(name, ()), *BY_CHANCE.get(name, ())}
+    one, other = (machine.play(scenario) for machine in machines)
+    for step, left, right in zip(scenario.steps, one, other, strict=True):
+        if isinstance(step.action, Inject | Wait) and step.number not in skipped:
+            yield step, left, right
+
+
+def drops_of(step: Step, seen: Observed) -> list[tuple[str, str]]:
+    """Return the drops of a step that two machines must agree upon, in the names of a compiled kernel."""
+    if not isinstance(step.action, Inject):
+        return []
+    ours = [drop for drop in seen.drops if not OTHER_STACKS.match(drop[1])]
+    return [(reason, INLINED.get(func, func)) for reason, func in ours if func not in WITHOUT_EVENT]

@@ -1,7 +1,7 @@
 """Machines that can be put into one scenario: the running kernel, and the recorded one.
 
-A machine has a name and plays a scenario: it returns what each step made visible. The model becomes a machine of
-the same shape when its journey is there.
+A machine has a name and plays a scenario: it returns what each step made visible. The model is a machine of the same
+shape (journey_model.py).
 """
 
 from __future__ import annotations
