@@ -178,13 +178,11 @@ def test_what_the_kernel_refuses_is_refused(first_seed: int) -> None:
         rest, refused = taken(seed)
         with Namespace({**rest, "rules": []}) as namespace:  # rules come after the routes
             refused = [refusal for refusal in refused if namespace.refuses(refusal.command)]
-            refused = [refusal for refusal in refused if " onlink" not in refusal.command]  # below
         for refusal in refused:
             with pytest.raises(HostError):
                 pytest.fail(f"seed {seed}: {refusal}\n{to_toml(model_takes(seed, refusal))}")
 
 
-@pytest.mark.xfail(reason="the model asks about the link alone", strict=False)
 def test_an_onlink_gateway_is_no_address_of_another_link() -> None:
     links = {"eth0": {"addr": ["192.0.2.1/24"]}, "eth1": {"addr": ["198.51.100.1/24"]}}
     host = {"routes": ["203.0.113.0/24 via 198.51.100.1 dev eth0 onlink"], "link": links}

@@ -189,7 +189,7 @@ def _onlink(hop: HopWords, words: RouteWords, around: Surroundings) -> NextHop:
     if not hop.dev:
         raise WordError("onlink needs a device")
     link = _link(hop.dev, around)
-    kind = _inet_dev_addr_type(hop.gateway, hop.dev, around)
+    kind = _inet_addr_type_dev_table(hop.gateway, hop.dev, around)
     if kind is not RouteType.UNICAST and around.trust is Trust.JUDGED:
         raise WordError(f"the gateway {address_text(hop.gateway)} is of type {kind.name.lower()}")
     return _made(hop, link, SCOPE_LINK, around)
@@ -237,17 +237,17 @@ def _link(dev: str, around: Surroundings) -> Link:
     return around.links[dev]
 
 
-def _inet_dev_addr_type(address: int, dev: str, around: Surroundings) -> RouteType:
-    """Return what kind of address this host takes one for on a device."""
+def _inet_addr_type_dev_table(address: int, dev: str, around: Surroundings) -> RouteType:
+    """Return what kind of address this host takes one for; of the device only its VRF counts."""
     zeronet = address >> 24 == 0 if around.kernel.zeronet is ZeroNet.WHOLE_PREFIX else address == 0
     if zeronet or address == ALL_ONES:
         return RouteType.BROADCAST
     if address >> 28 == 0xE:
         return RouteType.MULTICAST
-    return _type_in(around.l3mdev_table(dev) or TABLE_LOCAL, address, around, dev)
+    return _type_in(around.l3mdev_table(dev) or TABLE_LOCAL, address, around)
 
 
-def _type_in(table: int, address: int, around: Surroundings, dev: str = "") -> RouteType:
+def _type_in(table: int, address: int, around: Surroundings) -> RouteType:
     """Return the type that a table gives an address; local and main are one trie while there are no rules."""
     tables = around.lookup_order("")[0] if table == TABLE_LOCAL else (table,)
     for entry in around.draft.covering(tables, address):
@@ -255,9 +255,8 @@ def _type_in(table: int, address: int, around: Surroundings, dev: str = "") -> R
             continue
         if not entry.nexthops:
             break
-        nexthop = next((hop for hop in entry.nexthops if _is_good(hop, around)), None)
-        if nexthop:
-            return entry.type if dev in ("", nexthop.dev) else RouteType.UNICAST
+        if any(_is_good(hop, around) for hop in entry.nexthops):
+            return entry.type
     return RouteType.UNICAST
 
 

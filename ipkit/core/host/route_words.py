@@ -136,7 +136,7 @@ def read_tail(head: RouteHead, words: Words, tables: Mapping[str, int], form: Fo
         if route.hops:
             raise WordError("`nexthop` and a gateway or device of its own at once")
         route.hops = [own]
-        direct = not (own.gateway or own.gateway6 or route.nhid)
+        direct = not (words.said("via") or route.nhid)
     elif own.flags & (NextHopFlag.ONLINK | NextHopFlag.PERVASIVE):
         raise WordError("`onlink` without a gateway and a device")
     if route.table < 0:

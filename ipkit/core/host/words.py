@@ -96,6 +96,10 @@ class Words:
             raise WordError(f"`{meaning}` is said twice")
         self._seen.add(meaning)
 
+    def said(self, meaning: str) -> bool:
+        """Tell whether a thing was said, whatever its value."""
+        return meaning in self._seen
+
     def forget(self) -> None:
         """Begin a part in which everything may be said once more."""
         self._seen.clear()
