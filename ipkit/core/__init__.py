@@ -25,6 +25,8 @@ The floor plan: each kernel function and the room it lives in.
     ipv4_negative_advice           dst_ops.py
     ipv4_redirect                  dst_ops.py
     ipv4_update_pmtu               dst_ops.py
+    eth_type_trans                 eth_type_trans.py
+    vlan_do_receive                eth_type_trans.py
     ip_exceeds_mtu                 forward.py
     ip_forward                     forward.py
     ip_forward_finish              forward.py
@@ -64,8 +66,6 @@ The floor plan: each kernel function and the room it lives in.
     ip_options_build               ip_options.py
     ip_options_echo                ip_options.py
     ip_options_fragment            ip_options.py
-    eth_type_trans                 link_receive.py
-    vlan_do_receive                link_receive.py
     raw_local_deliver              listeners.py
     __ip_make_skb                  make_skb.py
     ip_dont_fragment               make_skb.py

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from ipkit.core.defrag import Fallen, ip_expire, owed_about
+from ipkit.core.eth_type_trans import COOKED, eth_type_trans, vlan_do_receive
 from ipkit.core.forward_report import (
     CUT_SHORT,
     TIMER,
@@ -28,13 +29,14 @@ from ipkit.core.frames import Frame, FrameBatch
 from ipkit.core.host.config import HostConfig, Link, LinkKind
 from ipkit.core.journey import run, run_owed
 from ipkit.core.lanes import LaneResult, ReportRow, RowValue, RowWish
-from ipkit.core.link_receive import COOKED, NOT_IPV4, eth_type_trans, ipv4_at, vlan_do_receive
+from ipkit.core.link_receive import NOT_IPV4, ipv4_at
 from ipkit.core.neighbour import wire_of
 from ipkit.core.outcome.counters import Counted
 from ipkit.core.outcome.journal import EmittedKind, Journal
 from ipkit.core.outcome.verdict import IcmpDue, Transmitted
 from ipkit.core.rows import frame_keys, header_keys, time_text
 from ipkit.core.skbuff import IpControlBlock, IpOptions, PacketType, SkBuff
+from ipkit.core.state.neighbour_table import MOST_ASSUMED
 from ipkit.core.state.netns import namespace_of
 from ipkit.core.wire.icmp import EXC_FRAGTIME, TIME_EXCEEDED
 from ipkit.core.wire.ipv4 import HEADER_BYTES, PROTO_TCP, address_text
@@ -185,7 +187,8 @@ class ForwardLane:
         assumed = self._net.neighbours.assumed
         if assumed:
             dev, address = next(iter(assumed))
-            more = f" and {len(assumed) - 1} more" if len(assumed) > 1 else ""
+            at_least = "" if len(assumed) < MOST_ASSUMED else "at least "
+            more = f" and {at_least}{len(assumed) - 1} more" if len(assumed) > 1 else ""
             notes.append(f"neighbours not described got made-up addresses: {address_text(address)} dev {dev}{more}")
         if self._seen["gso"]:
             notes.append(f"{self._seen['gso']} segmentation-offload frames forwarded as one frame each")

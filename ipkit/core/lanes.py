@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ipkit.core.frames import Changes, Frame, FrameBatch
-from ipkit.core.outcome.verdict import IcmpDue
+
+if TYPE_CHECKING:
+    from ipkit.core.outcome.verdict import IcmpDue  # the stack is not loaded for a name
 
 RowValue = object
 Row = Mapping[str, RowValue]

@@ -186,7 +186,7 @@ def _neigh_create(net: NetNamespace, link: Link, nexthop: int) -> NeighbourEntry
     if state is Nud.NONE and net.host.neigh_default == "assume":
         # Not among the entries: nothing is known of it, and nothing will be learnt.
         header = ethernet_header_of(net.host, link, MADE_UP + nexthop.to_bytes(4, "big"))
-        net.neighbours.assumed[link.name, nexthop] = header
+        net.neighbours.assume(link.name, nexthop, header)
         return NeighbourResult(header)
     if net.neighbours.collectable >= net.host.net.neigh_gc_thresh3:
         errno = ENOBUFS if net.host.kernel.neigh_create_errno is NeighCreateErrno.REAL else EINVAL

@@ -9,11 +9,12 @@ from tomllib import loads
 from typing import Any, Final
 
 from ipkit.core.defrag import ip_expire, owed_about
+from ipkit.core.eth_type_trans import eth_type_trans, vlan_do_receive
 from ipkit.core.host.build import build_host
 from ipkit.core.host.config import HostConfig
 from ipkit.core.host.kernel import LINUX_6_18, KernelProfile
 from ipkit.core.journey import run, run_owed
-from ipkit.core.link_receive import NOT_IPV4, eth_type_trans, ipv4_at, vlan_do_receive
+from ipkit.core.link_receive import NOT_IPV4, ipv4_at
 from ipkit.core.outcome.counters import Counted
 from ipkit.core.outcome.journal import Journal
 from ipkit.core.outcome.verdict import Drop, IcmpDue

@@ -13,7 +13,7 @@ from ipkit.core.host.kernel import LINUX_4_14, LINUX_6_18, KernelProfile
 from ipkit.core.neighbour import NeighbourResult, neigh_output, wire_of
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.skbuff import PacketType, SkBuff
-from ipkit.core.state.neighbour_table import Nud
+from ipkit.core.state.neighbour_table import MOST_ASSUMED, Nud
 from ipkit.core.state.netns import NetNamespace, namespace_of
 from tests.support.packets import ip
 
@@ -58,6 +58,15 @@ def test_the_header_of_a_next_hop(nexthop: str, dev: str, header: str) -> None:
         assert result.header is not None
         assert result.header.hex() == header
         assert result == asked(net, nexthop, dev)
+
+
+def test_no_more_than_so_many_assumed_ones_are_kept_and_all_are_answered() -> None:
+    net = network()
+    for number in range(MOST_ASSUMED + 10):
+        nexthop = f"10.0.{number >> 8}.{number & 255}"
+        header = asked(net, nexthop).header
+        assert header == b"\x02\x00" + IPv4Address(nexthop).packed + bytes.fromhex(OURS + "0800")
+    assert len(net.neighbours.assumed) == MOST_ASSUMED
 
 
 def test_a_vlan_leaves_by_the_device_below() -> None:

@@ -34,6 +34,9 @@ CONNECTED: Final = Nud.PERMANENT | Nud.NOARP | Nud.REACHABLE
 VALID: Final = CONNECTED | Nud.STALE | Nud.DELAY | Nud.PROBE
 """States in which the address is known."""
 
+MOST_ASSUMED: Final = 4096
+"""How many link headers are kept that only assume a neighbour."""
+
 
 @dataclass(slots=True)
 class NeighbourEntry:
@@ -58,8 +61,13 @@ class NeighbourTable:
 
     entries: dict[tuple[str, int], NeighbourEntry] = field(default_factory=dict)
     assumed: dict[tuple[str, int], bytes] = field(default_factory=dict)
-    """The link headers for those of whom nothing is known but who are taken to be there, in order."""
+    """The link headers of the first ones of whom nothing is known but who are taken to be there, in order."""
     collectable: int = 0  # entries that nobody configured
+
+    def assume(self, dev: str, address: int, header: bytes) -> None:
+        """Keep the link header of one that is taken to be there, while there is room: it can be made again."""
+        if len(self.assumed) < MOST_ASSUMED:
+            self.assumed[dev, address] = header
 
     def add(self, entry: NeighbourEntry) -> None:
         """Take in an entry that the host learns of by sending."""
