@@ -83,21 +83,29 @@ class _Way:
     number: int = 1
     wires: dict[str, tuple[str, int]] = field(default_factory=dict)
 
-    def put(self, frame: OutFrame) -> Put:
-        """Let one frame go."""
-        data = frame.data
+    def put(self, frames: Sequence[OutFrame]) -> list[tuple[OutFrame, Put]]:
+        """Let the frames of a call go."""
         if self.writer is not None:
+            self._write(frames, self.writer)
+        self.number += len(frames)
+        if self.wire is None:
+            return [(frame, PLANNED) for frame in frames]
+        return [(frame, _sent(frame, self.wire)) for frame in frames]
+
+    def _write(self, frames: Sequence[OutFrame], writer: CaptureWriter) -> None:
+        for number, frame in enumerate(frames, self.number):
             if frame.dev not in self.wires:
                 self.wires[frame.dev] = wire_of(self.host, frame.dev)
             dev, link_type = self.wires[frame.dev]
-            self.writer.write_frame(Frame("", self.number, 0, data, len(data), link_type, dev))
-        self.number += 1
-        if self.wire is None:
-            return PLANNED
-        if frame.dev != self.wire.dev:
-            raise SendError(f"the route leads out by {frame.dev}, not {self.wire.dev}")
-        error = self.wire.send(data)
-        return refused(error) if error else SENT
+            data = frame.header + frame.datagram
+            writer.write_frame(Frame("", number, 0, data, len(data), link_type, dev))
+
+
+def _sent(frame: OutFrame, wire: WireSender) -> Put:
+    if frame.dev != wire.dev:
+        raise SendError(f"the route leads out by {frame.dev}, not {wire.dev}")
+    error = wire.send(frame.data)
+    return refused(error) if error else SENT
 
 
 class _Source:
@@ -155,8 +163,7 @@ def run_messages(order: SendOrder, host: HostConfig, aim: Aim, *, layout: bool) 
             for call in message:
                 first = way.number
                 frames = call.result.output.frames if call.result.output is not None else []
-                puts = [(frame, way.put(frame)) for frame in frames]
-                report.rows(told.call(call, puts, first, layout=layout))
+                report.rows(told.call(call, way.put(frames), first, layout=layout))
         for dev, address in net.neighbours.assumed:
             report.note(f"neighbour {address_text(address)} on {dev} is not known: its address is made up")
         if writer is not None:

@@ -13,6 +13,7 @@ from errno import EAGAIN, EMSGSIZE, ENOBUFS, EPIPE
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from ipkit.core.host.bits import asked_often
 from ipkit.core.host.kernel import PagedSplit, SkbHeads
 from ipkit.core.wire.checksum import csum_partial
 from ipkit.core.wire.ipv4 import HEADER_BYTES, MAX_TOTAL_BYTES
@@ -32,6 +33,7 @@ HEAD_SIZES: Final = {SkbHeads.POWERS_OF_TWO: (SMALLEST_HEAD_BYTES,), SkbHeads.SM
 """The sizes in which the memory of a buffer comes, below the powers of two from 1024."""
 
 
+@asked_often
 class SendFlag(IntFlag):
     """The flags of a send call that reach the queue."""
 
@@ -94,7 +96,8 @@ class QueuedSkb:
 
     def contents(self, begin: int = 0) -> bytes:
         """Return the bytes in order, from some place in the linear part on."""
-        return b"".join((memoryview(self.linear)[begin:], *(frag.data for frag in self.frags)))
+        linear = memoryview(self.linear)[begin:]
+        return b"".join((linear, *(frag.data for frag in self.frags))) if self.frags else bytes(linear)
 
     def add_sum(self, data: bytes, at: int) -> None:
         """Add data that lands at an offset of the payload to the sum; at an odd one its bytes change places."""
@@ -263,9 +266,10 @@ class _Piece:
         error = 0 if queue else self._new_skb()
         while self.length > 0 and not error:
             tail = queue[-1]
-            copy = cork.mtu - tail.length
+            filled = tail.length
+            copy = cork.mtu - filled
             if copy < self.length:
-                copy = cork.maxfraglen - tail.length
+                copy = cork.maxfraglen - filled
             error = self._new_skb() if copy <= 0 else self._extend(tail, min(copy, self.length))
         return error
 

@@ -173,9 +173,8 @@ def __ip_make_skb(sock: InetSock, cork: InetCork, net: NetNamespace, now_ns: int
     fragmenting = Fragmenting.ALLOWED if sock.pmtudisc.ignore_df else Fragmenting.BY_DF
     header = header._replace(id=ip_select_ident(net, header, sock, fragmenting))
     head = build(header) + built_options(cork, now_ns) + queue[0].contents(header_bytes)
-    pieces = tuple(
-        SkBuff(skb.contents(header_bytes), route.dev, PacketType.OUTGOING, now_ns, cb=NO_CB) for skb in queue[1:]
-    )
+    outgoing = PacketType.OUTGOING
+    pieces = tuple([SkBuff(skb.contents(header_bytes), route.dev, outgoing, now_ns, cb=NO_CB) for skb in queue[1:]])
     return SkBuff(
         head,
         route.dev,

@@ -235,16 +235,11 @@ def ip_finish_output2(skb: SkBuff, net: NetNamespace, out: Output) -> int:
     Kernel: net/ipv4/ip_output.c
     """
     route = _route_of(skb)
-    length = skb.length
-    if route.type is RouteType.MULTICAST:
-        out.count(Mib.OUT_MCAST_PKTS)
-        out.count(Mib.OUT_MCAST_OCTETS, length)
-    elif route.type is RouteType.BROADCAST:
-        out.count(Mib.OUT_BCAST_PKTS)
-        out.count(Mib.OUT_BCAST_OCTETS, length)
+    if route.type is not RouteType.UNICAST:
+        _count_to_many(route, skb, out)
     if net.host.kernel.output_counting is OutputCounting.LOCAL_OUT:
         out.count(Mib.OUT_TRANSMITS)
-        out.count(Mib.OUT_OCTETS, length)
+        out.count(Mib.OUT_OCTETS, skb.length)
     nexthop = route.gateway or int.from_bytes(skb.data[16:20], "big")
     answer = neigh_output(net, skb, nexthop)
     header = answer.header
@@ -262,6 +257,15 @@ def ip_finish_output2(skb: SkBuff, net: NetNamespace, out: Output) -> int:
     out.queued += 1
     out.drops += [Drop(DropReason.NEIGH_QUEUEFULL, "__neigh_event_send") for _ in answer.discarded]
     return 0
+
+
+def _count_to_many(route: Route, skb: SkBuff, out: Output) -> None:
+    if route.type is RouteType.MULTICAST:
+        out.count(Mib.OUT_MCAST_PKTS)
+        out.count(Mib.OUT_MCAST_OCTETS, skb.length)
+    elif route.type is RouteType.BROADCAST:
+        out.count(Mib.OUT_BCAST_PKTS)
+        out.count(Mib.OUT_BCAST_OCTETS, skb.length)
 
 
 def _on_device(skb: SkBuff, net: NetNamespace) -> list[bytes]:

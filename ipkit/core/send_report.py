@@ -55,8 +55,10 @@ class SendReport:
         count["buffers"] += 0 if call.held else len(result.built)
         lost = bool(result.errno) or bool(output is not None and (output.queued or (not puts and not result.errno)))
         count["failed"] += lost
+        count["frames"] += len(puts)
         for _, put in puts:
-            self._note(put)
+            if put is not PLANNED:
+                self._judge(put)
         if self._wish is RowWish.NONE:
             return []
         rows = [_frame_row(frame, put, first + at) for at, (frame, put) in enumerate(puts)]
@@ -66,14 +68,14 @@ class SendReport:
             rows[0]["layout"] = layout_rows(result.built)
         return [ReportRow(needs_look=True, row=row) for row in rows]
 
-    def _note(self, put: Put) -> None:
-        self._count["frames"] += 1
+    def _judge(self, put: Put) -> None:
         self._count["sent"] += put is SENT
         self._count["failed"] += bool(put.errno)
 
     def replayed(self, keys: Mapping[str, RowValue], datagram: bytes, put: Put) -> list[ReportRow]:
         """Take in one frame of a capture; return its row where it is wanted."""
-        self._note(put)
+        self._count["frames"] += 1
+        self._judge(put)
         if self._wish is RowWish.NONE or (self._wish is RowWish.LOOK and not put.errno):
             return []
         row = {**keys, **(_header_row(datagram) if datagram else {}), "result": put.result}

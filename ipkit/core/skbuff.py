@@ -103,9 +103,9 @@ class SkBuff:
     def length(self) -> int:
         """Bytes of the datagram with all its pieces, also those that the capture left out (skb->len)."""
         head = self.on_wire or len(self.data)
-        return head + sum(len(piece.data) for piece in self.frag_list) if self.frag_list else head
+        return head + sum([len(piece.data) for piece in self.frag_list]) if self.frag_list else head
 
     @property
     def linear(self) -> bytes:
         """All bytes that are there, in one piece (skb_linearize)."""
-        return b"".join((self.data, *(piece.data for piece in self.frag_list))) if self.frag_list else self.data
+        return b"".join([self.data, *[piece.data for piece in self.frag_list]]) if self.frag_list else self.data
