@@ -196,9 +196,12 @@ class Report:
         lines += [f"{note}\n" for note in self._notes]
         if self._conclude is not None:
             return self._conclude(summary, self._table_format) + "".join(lines)
+        said: Any = summary.get("notes", ())
+        lines += [f"{note}\n" for note in said]
         if self._shown:
             lines.append("\n")
-        return "".join(lines) + summary_text(summary, self._table_format)
+        counted = {key: value for key, value in summary.items() if key != "notes"}
+        return "".join(lines) + summary_text(counted, self._table_format)
 
     @property
     def _table_format(self) -> str:

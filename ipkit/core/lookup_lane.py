@@ -160,17 +160,17 @@ class LookupLane:
             self._assumed[name] = first
         return first
 
-    def notes(self) -> list[str]:
-        """Return what is to be said once: which interfaces were taken for which link."""
-        return [f"the host has no link {name}: its frames come in by {first}" for name, first in self._assumed.items()]
-
     def finish(self) -> LaneResult:
         """Nothing is held."""
         return LaneResult()
 
     def summary(self) -> Mapping[str, RowValue]:
-        """Count frames and answers."""
-        return {"frames": self._frames, "other": self._other, **self._asker.summary()}
+        """Count frames and answers; say once which interfaces were taken for which link."""
+        summary: dict[str, RowValue] = {"frames": self._frames, "other": self._other, **self._asker.summary()}
+        if self._assumed:
+            taken = self._assumed.items()
+            summary["notes"] = [f"the host has no link {name}: its frames come in by {first}" for name, first in taken]
+        return summary
 
     def has_finding(self) -> bool:
         """Tell whether a lookup failed."""
