@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 from typing import Any, Final, Protocol, TypeAlias
@@ -99,8 +100,9 @@ class Report:
             self._notes.append(line)
 
     def rows(self, rows: Iterable[ReportRow]) -> None:
-        """Write the rows that the options ask for."""
+        """Write the rows that the options ask for; each is asked for, since making it may be what counts it."""
         if self._options.quiet:
+            deque(rows, maxlen=0)
             return
         wanted = rows if self._machine or self._options.every_row else (row for row in rows if row.needs_look)
         limit = 0 if self._machine else self._options.limit
