@@ -21,16 +21,16 @@ LINKS: Final = {"lo": None}
 def frag_limits(settings: Sequence[tuple[str, str]], kernel: KernelProfile) -> NetConf:
     """Return the limits for settings of the form NAME=VALUE, each with the option that gave it, the later ones last.
 
-    The low mark follows a high one that is set below it, unless it was set itself.
+    A high mark that is set takes the low one with it, unless that is set as well: three quarters, as by default.
     """
     tree, given = SysctlTree(kernel, LINKS), set[str]()
     for option, text in settings:
         setting = _setting(option, text, kernel)
         given.add(setting.leaf)
         tree.write(setting)
-    limits = tree.net()
-    if "ipfrag_low_thresh" not in given and limits.ipfrag_high_thresh < limits.ipfrag_low_thresh:
-        tree.write(read_setting("net.ipv4.ipfrag_low_thresh", limits.ipfrag_high_thresh, LINKS, kernel))
+    if "ipfrag_high_thresh" in given and "ipfrag_low_thresh" not in given:
+        low = tree.net().ipfrag_high_thresh * 3 // 4
+        tree.write(read_setting("net.ipv4.ipfrag_low_thresh", low, LINKS, kernel))
     try:
         tree.check()
     except WordError as error:

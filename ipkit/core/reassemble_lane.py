@@ -47,8 +47,6 @@ HEADER_REFUSALS: Final = {
 }
 """Why a fragment never reaches ip_defrag."""
 
-ENDINGS: Final = {TIMED_OUT: Status.TIMEOUT, EVICTED: Status.EVICTED, TOO_FAR: Status.DROPPED}
-
 COUNTED: Final = (Mib.REASM_FAILS, Mib.REASM_TIMEOUT, Mib.REASM_OVERLAPS)
 
 
@@ -213,7 +211,7 @@ class ReassembleLane:
             if exit_ is COMPLETE:
                 self._complete(batch, row, at, queue)
             elif exit_ is not QUEUED and exit_.fate is Fate.LOST:
-                self._mibs.update(exit_.mibs)
+                self._count(exit_)
                 self._conclude(queue, Status.DROPPED, exit_)
                 self._out.released += self._let_go(queue).values()
         for each in fallen:
@@ -263,7 +261,7 @@ class ReassembleLane:
 
     def _refuse(self, batch: FrameBatch, row: int, at: int, exit_: Exit) -> None:
         """Report a fragment that came to no queue: a datagram of its own."""
-        self._mibs.update(exit_.mibs)
+        self._count(exit_)
         self._statuses[Status.DROPPED] += 1
         if self.options.drops_incomplete:
             self._out.changes[row] = []
@@ -284,6 +282,10 @@ class ReassembleLane:
             self._out.changes[row] = [frame._replace(data=whole, on_wire=len(whole))]
             self.held_bytes -= trail_of(queue).held_bytes
 
+    def _count(self, exit_: Exit) -> None:
+        for mib in exit_.mibs:
+            self._mibs[mib] += 1
+
     def _expire(self, now_ns: int) -> None:
         for fallen in ip_expire(self.frags, now_ns):
             self._answer(fallen.queue)
@@ -292,8 +294,9 @@ class ReassembleLane:
     def _fall(self, fallen: Fallen) -> None:
         """Report a queue that ended without a fragment of its own."""
         queue, exit_ = fallen
-        self._mibs.update(exit_.mibs)
-        self._conclude(queue, ENDINGS[exit_], exit_)
+        self._count(exit_)
+        status = Status.TIMEOUT if exit_ is TIMED_OUT else Status.EVICTED if exit_ is EVICTED else Status.DROPPED
+        self._conclude(queue, status, exit_)
         self._out.released += self._let_go(queue).values()
 
     def _answer(self, queue: FragQueue) -> None:
@@ -341,7 +344,8 @@ class ReassembleLane:
         readings = panels.readings(queue.key, status.value if is_timed else Status.INCOMPLETE.value)
         if queue.notes is not None and FragNote.TRUNCATED in queue.notes:
             readings = dict.fromkeys(readings, Status.DROPPED.value)
-        if exit_ is not None and exit_.fate is Fate.LOST and exit_ not in ENDINGS:
+        is_lost = exit_ is not None and exit_.fate is Fate.LOST and not is_timed and exit_ is not TOO_FAR
+        if is_lost:
             panels.rest(queue.key, self.frags.now_ns)
         else:
             panels.end(queue.key)

@@ -65,14 +65,16 @@ class FragChains:
         """
         begin, gone = self.next, list[FragQueue]()
         self.next = (begin + CHAINS_A_RUN) % CHAINS
-        for step in range(CHAINS_A_RUN):
+        for place in range(begin, begin + CHAINS_A_RUN):
             if low_thresh and memory < low_thresh:
                 break
-            chain = self._chains[(begin + step) % CHAINS].values()
-            memory -= sum(queue.memory for queue in chain)
-            gone += chain
+            chain = self._chains[place % CHAINS]
+            if not chain:
+                continue
+            memory -= sum([queue.memory for queue in chain.values()])
+            gone += chain.values()
             if len(gone) > EVICTED_A_RUN:
-                self.next = (begin + step + 1) % CHAINS
+                self.next = (place + 1) % CHAINS
                 break
         return gone
 
