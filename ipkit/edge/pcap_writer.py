@@ -53,7 +53,11 @@ class PcapSink:
 
     def frame(self, frame: Frame) -> None:
         """Write a frame as it was stored, or anew where it has changed."""
-        self._begin(frame.link_type)
+        if not self._begun or frame.link_type != self._link_type:
+            self._begin(frame.link_type)
+        if frame.origin is None:
+            self._made_by_us(frame)
+            return
         origin, stored = frame.origin if isinstance(frame.origin, tuple) else (None, b"")
         if origin is not self._model or len(frame.data) > len(stored) - RECORD_HEADER_BYTES:
             self._longest = max(self._longest, len(frame.data))
@@ -67,6 +71,12 @@ class PcapSink:
         seconds, rest = divmod(frame.tstamp_ns, SECOND_NS)
         if origin is not None and rest % self._tick_ns:
             raise self._cannot(f"microseconds cannot hold the time stamps of {frame.file}")
+        self._add(seconds, rest // self._tick_ns, frame)
+
+    def _made_by_us(self, frame: Frame) -> None:
+        size = len(frame.data)
+        self._longest = max(self._longest, size)
+        seconds, rest = divmod(frame.tstamp_ns, SECOND_NS)
         self._add(seconds, rest // self._tick_ns, frame)
 
     def finish(self) -> None:
