@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any, Final
 
 from ipkit.commands._columns import SHARED, Column
@@ -58,10 +59,22 @@ def shown_columns(files: int, *, several_verdicts: bool) -> tuple[Column, ...]:
     return (*(_BY_KEY[key] for key in keys), Column("emitted", "list", "emitted", kinds_shown))
 
 
-def tree(row: Row, _width: int) -> Sequence[str]:
-    """Draw the way of a packet, one line for each function: its room, and what it decided by."""
+def tree(row: Row, width: int) -> Sequence[str]:
+    """Draw the way of a packet, an arrow for each function: its room, and what it decided by."""
     steps: Any = row.get("trace")
-    return [f"{INDENT * step['depth']}{ARROW}{step['func']}{_room(step)}  {step['say']}" for step in steps]
+    return [line for step in steps for line in _branch(step, width)]
+
+
+def _branch(step: Mapping[str, Any], width: int) -> list[str]:
+    margin = INDENT * step["depth"]
+    return wrap(
+        f"{step['func']}{_room(step)}  {step['say']}",
+        width,
+        initial_indent=margin + ARROW,
+        subsequent_indent=margin + INDENT + "    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _room(step: Mapping[str, Any]) -> str:

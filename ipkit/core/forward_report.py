@@ -129,7 +129,13 @@ def trace_keys(steps: Iterable[Step]) -> list[Mapping[str, RowValue]]:
     """Return the way of a packet, function by function, each with the room it lives in."""
     rooms = rooms_by_function()
     return [
-        {"func": step.func, "say": step.say, "values": step.values, "depth": step.depth, "room": rooms.get(step.func)}
+        {
+            "func": step.func,
+            "say": step.say,
+            "values": step.values,
+            "depth": step.depth,
+            "room": rooms.get(step.func) or rooms.get(step.func.lstrip("_")),
+        }
         for step in steps
     ]
 

@@ -55,6 +55,8 @@ HOOKED: Final[Mapping[str, HookPoint]] = MappingProxyType(
 MOST_LOOPS: Final = 64
 """How many packets one packet may make this host send to itself; the kernel has no such bound."""
 
+BELOW_ITS_CAUSE: Final = 2
+"""How much deeper than a stage the sending stands that one of its functions asked for."""
 
 FORWARDED: Final[tuple[Counted, ...]] = (Mib.FORW_DATAGRAMS,)
 SAYS_WHY: Final = frozenset({Mib.FRAG_FAILS})
@@ -133,7 +135,7 @@ class _Journey:
         for due in icmp:
             self.pay(due)
         for reply in replies:
-            self._put_out(reply, ip_local_out(reply, self._net))
+            self._send_own(reply)
 
     def pay(self, due: IcmpDue) -> None:
         """Send an error that is owed, if icmp_send finds it deserved."""
@@ -144,8 +146,13 @@ class _Journey:
         if self._journal.steps is not None:
             self._write(self._depth + 1, told_icmp(due, answer))
         if isinstance(answer, IcmpSent):
-            error = _own(answer.datagram, answer.route, due.about)
-            self._put_out(error, ip_local_out(error, self._net))
+            self._send_own(_own(answer.datagram, answer.route, due.about))
+
+    def _send_own(self, skb: SkBuff) -> None:
+        """Send a datagram of this host's own, told below the function that wanted it."""
+        self._depth += BELOW_ITS_CAUSE
+        self._put_out(skb, ip_local_out(skb, self._net))
+        self._depth -= BELOW_ITS_CAUSE
 
     def _told(self, stage: str, act: Stage, skb: SkBuff) -> StageResult:
         """Do a stage and write down what it did."""
@@ -187,8 +194,8 @@ class _Journey:
         for mib, amount in out.mibs.items():
             counters[mib] = counters.get(mib, 0) + amount
         if self._journal.steps is not None:
-            for step in told_output(skb, out, self._net):
-                self._write(self._depth, step)
+            for deep, step in told_output(skb, out, self._net):
+                self._write(self._depth + deep, step)
         for copy in out.looped:
             copy.route = skb.route
             self.looped.append(copy)

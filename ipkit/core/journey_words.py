@@ -53,19 +53,29 @@ def told_icmp(due: IcmpDue, answer: IcmpSent | IcmpWithheld) -> Told:
     return "icmp_send", say, values | {"sent": True, "saddr": source, "daddr": target}
 
 
-def told_output(skb: SkBuff, out: Output, net: NetNamespace) -> Iterator[Told]:
-    """Yield the output path of one datagram, from what it came to."""
+def told_output(skb: SkBuff, out: Output, net: NetNamespace) -> Iterator[tuple[int, Told]]:
+    """Yield the output path of one datagram, from what it came to, each act with how deep in it it stands."""
     if skb.route is None:
         return
+    deep = 0
     if skb.pkt_type is PacketType.OUTGOING:
         requests = net.host.kernel.output_counting is OutputCounting.LOCAL_OUT
-        yield "ip_local_out", f"{skb.length} bytes{' (IpOutRequests)' if requests else ''}", {"length": skb.length}
-    yield "ip_output", f"by {skb.route.dev}", {"dev": skb.route.dev}
+        say = f"{skb.length} bytes{' (IpOutRequests)' if requests else ''}"
+        yield deep, ("ip_local_out", say, {"length": skb.length})
+        deep += 1
+    yield deep, ("ip_output", f"by {skb.route.dev}", {"dev": skb.route.dev})
     mtu = ip_skb_dst_mtu(skb, net, NO_OWNER)
-    yield "ip_finish_output", f"{skb.length} bytes, mtu {mtu}", {"length": skb.length, "mtu": mtu}
+    yield deep + 1, ("ip_finish_output", f"{skb.length} bytes, mtu {mtu}", {"length": skb.length, "mtu": mtu})
+    deep += 2
     for mib in (Mib.FRAG_CREATES, Mib.FRAG_FAILS):
         if mib in out.mibs:
-            yield "ip_fragment", f"{mib.value} {out.mibs[mib]}", {mib.value: out.mibs[mib]}
+            yield deep, ("ip_fragment", f"{mib.value} {out.mibs[mib]}", {mib.value: out.mibs[mib]})
+    for told in _told_ends(out):
+        yield deep + (Mib.FRAG_CREATES in out.mibs), told
+
+
+def _told_ends(out: Output) -> Iterator[Told]:
+    """Yield what became of a datagram, or of each of its fragments, at the neighbour."""
     for drop in out.drops:
         yield drop.func, f"drop {drop.reason.value}", {"errno": drop.errno}
     for dev, nexthop, header, datagram in out.frames:

@@ -41,7 +41,9 @@ def udp_rcv(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:
     sound = not udp.check or bool(skb.on_wire) or _verifies(skb.data, at, udp.len)
     if trace is not None:
         who = "a socket listens" if listens else "nobody listens"
-        trace.append((RCV, f"port {udp.dest}: {who}", {"port": udp.dest, "listens": listens, "checksum_ok": sound}))
+        trace.append(
+            ("udp_rcv", f"port {udp.dest}: {who}", {"port": udp.dest, "listens": listens, "checksum_ok": sound})
+        )
     if to_many and not listens:
         return StageResult(Drop(DropReason.NOT_SPECIFIED, RCV), (Mib.UDP_IGNORED_MULTI,))
     if not sound:
@@ -66,7 +68,7 @@ def udplite_rcv(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageRes
     udp = read_udp(skb.data, at)
     covered = udp.len or length
     if trace is not None:
-        trace.append((RCV, f"port {udp.dest}: nobody listens", {"port": udp.dest, "coverage": covered}))
+        trace.append(("udplite_rcv", f"port {udp.dest}: nobody listens", {"port": udp.dest, "coverage": covered}))
     if covered > length:
         return StageResult(Drop(DropReason.PKT_TOO_SMALL, RCV))
     if not udp.check or covered < UDP_HEADER_BYTES:

@@ -164,3 +164,11 @@ def test_a_trace_tells_function_by_function_and_costs_nothing_else() -> None:
     order = ["ip_rcv", "ip_rcv_finish", "ip_route_input_noref", "ip_forward", "ip_forward_finish", "ip_output",
              "ip_finish_output", "ip_finish_output2"]  # fmt: skip
     assert [name for name in names if name in order] == order
+
+
+def test_a_trace_is_a_tree() -> None:
+    told = came(transit(b"x", ttl=1), two_arms(LINUX_6_18), trace=True)
+    ours = ("ip_rcv", "ip_rcv_finish", "ip_forward", "icmp_send", "ip_local_out", "ip_output", "ip_finish_output",
+            "ip_finish_output2")  # fmt: skip
+    assert [step.func for step in told.steps or () if step.func in ours] == list(ours)
+    assert [step.depth for step in told.steps or () if step.func in ours] == list(range(len(ours)))

@@ -13,7 +13,7 @@ from ipkit.core.host.kernel import LINUX_4_14
 from ipkit.core.lanes import Row, RowWish
 from ipkit.errors import HostError
 from tests.support.batches import batch_of
-from tests.support.packets import eth, ip, tcp, udp
+from tests.support.packets import eth, icmp, ip, tcp, udp
 
 SECOND = 1_000_000_000
 TRANSIT = ip(udp(b"x", src="192.0.2.9", dst="198.51.100.9"), src="192.0.2.9", dst="198.51.100.9")
@@ -205,3 +205,16 @@ def test_a_trace_names_the_room_of_each_function() -> None:
     steps: Any = row["trace"]
     assert {"func", "say", "values", "depth", "room"} == set(steps[0])
     assert ("ip_forward", "forward.py") in [(step["func"], step["room"]) for step in steps]
+
+
+def test_every_function_of_a_trace_is_told_with_its_room() -> None:
+    local: dict[str, Any] = {"src": "192.0.2.9", "dst": "192.0.2.1"}
+    datagrams = [
+        TRANSIT, ip(bytes(3000), src="192.0.2.9"), ip(b"", src="192.0.2.9", ttl=1), ip(udp(b"x", **local), **local),
+        ip(tcp(b"", **local), proto=6, **local), ip(icmp(b""), proto=1, **local), ip(b"", proto=200, **local),
+        ip(bytes(16), mf=True, **local),
+    ]  # fmt: skip
+    rows, _ = through(lane(detail=Detail.TRACE), batch_of([eth(data) for data in datagrams]))
+    steps: list[Any] = [step for row in rows for step in row["trace"]]  # type: ignore[attr-defined]
+    assert {"ip_forward_finish", "icmp_send", "udp_rcv", "tcp_v4_rcv", "icmp_rcv"} <= {step["func"] for step in steps}
+    assert {step["func"] for step in steps if not step["room"]} == set()
