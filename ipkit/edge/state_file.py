@@ -13,6 +13,8 @@ from ipkit.edge.output_target import OutputTarget
 
 def load_state(name: str, lane: ReassembleLane) -> None:
     """Let a lane go on from what a file holds, if it is there; what is wrong with it is said with its name."""
+    if name == "-":
+        raise StateError("-: a state is read and written: it needs a file")
     try:
         text = Path(name).read_bytes()
     except FileNotFoundError:
