@@ -17,7 +17,7 @@ from ipkit.core.inet_sock import PmtuDisc
 from ipkit.core.send_words import parse_cmsg, parse_hex, parse_option, parse_sockopt
 from ipkit.core.wire.cmsg import int_bytes
 from ipkit.core.wire.ipv4 import PROTOCOL_NAMES, address_number
-from ipkit.errors import IpkitError
+from ipkit.errors import IpkitError, reason_of
 
 Value = TypeVar("Value")
 
@@ -63,7 +63,7 @@ def _write_data(option: str, value: str) -> bytes:
     try:
         return Path(value).read_bytes()
     except OSError as error:
-        raise IpkitError(f"{value}: {error.strerror or error}") from None
+        raise IpkitError(f"{value}: {reason_of(error)}") from None
 
 
 def _parsed(parse: Callable[[str], Value], text: str, option: str) -> Value:

@@ -41,8 +41,8 @@ SO_TIMESTAMPING_NEW: Final = 65
 SCM_TXTIME: Final = 61
 SCM_TS_OPT_ID: Final = 78
 
-TX_RECORD_BITS: Final = 0x303
-"""The time stamps that a call may ask for: hardware, software, scheduling, acknowledgement."""
+TX_RECORD_BITS: Final[Mapping[CmsgKinds, int]] = MappingProxyType({CmsgKinds.FIRST: 0x303, CmsgKinds.ALL: 0x40303})
+"""The time stamps that a call may ask for: hardware, software, scheduling, acknowledgement; later completion."""
 
 TXTIME_BYTES: Final = 8
 
@@ -149,8 +149,8 @@ def _mark(data: bytes, _sock: InetSock, _net: NetNamespace, cookie: IpcmCookie) 
     return 0
 
 
-def _timestamping(data: bytes, _sock: InetSock, _net: NetNamespace, _cookie: IpcmCookie) -> int:
-    return EINVAL if len(data) != INT_BYTES or read_int(data) & ~TX_RECORD_BITS else 0
+def _timestamping(data: bytes, _sock: InetSock, net: NetNamespace, _cookie: IpcmCookie) -> int:
+    return EINVAL if len(data) != INT_BYTES or read_int(data) & ~TX_RECORD_BITS[net.host.kernel.cmsg_kinds] else 0
 
 
 def _timestamping_new(data: bytes, sock: InetSock, net: NetNamespace, cookie: IpcmCookie) -> int:

@@ -6,13 +6,14 @@ Law: a socket changes or an errno comes back, never both. Root asks: nothing fai
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOPROTOOPT
+from errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOPROTOOPT, EOPNOTSUPP
 from types import MappingProxyType
 from typing import Final
 
 from ipkit.core.host.config import HostConfig
 from ipkit.core.host.fib import RouteType
 from ipkit.core.host.fib_lookup import inet_addr_type
+from ipkit.core.host.kernel import CmsgKinds
 from ipkit.core.inet_sock import InetSock, PmtuDisc, SockKind
 from ipkit.core.options_get import ip_options_get
 from ipkit.core.state.netns import NetNamespace
@@ -20,6 +21,11 @@ from ipkit.core.wire.cmsg import INT_BYTES, read_int
 
 SMALLEST_SNDBUF: Final = 4608
 TIMESTAMPING_OPT_ID: Final = 1 << 7
+TIMESTAMPING_BIND_PHC: Final = 1 << 15
+TIMESTAMPING_OPT_ID_TCP: Final = 1 << 16
+TIMESTAMPING_BITS: Final[Mapping[CmsgKinds, int]] = MappingProxyType(
+    {CmsgKinds.FIRST: (1 << 15) - 1, CmsgKinds.ALL: (1 << 19) - 1}
+)
 LARGEST_SEGMENT: Final = 0xFFFF
 
 
@@ -92,8 +98,23 @@ def _segment(sock: InetSock, value: int, _net: NetNamespace) -> int:
     return 0
 
 
-def _timestamping(sock: InetSock, value: int, _net: NetNamespace) -> int:
+def _timestamping(sock: InetSock, value: int, net: NetNamespace) -> int:
+    if value & ~TIMESTAMPING_BITS[net.host.kernel.cmsg_kinds]:
+        return EINVAL
+    if value & TIMESTAMPING_OPT_ID_TCP and not value & TIMESTAMPING_OPT_ID:
+        return EINVAL
+    if value & TIMESTAMPING_BIND_PHC:
+        return EOPNOTSUPP  # no device of the model has a clock of its own
     sock.tsflags_id = bool(value & TIMESTAMPING_OPT_ID)
+    return 0
+
+
+def _zerocopy(sock: InetSock, value: int, _net: NetNamespace) -> int:
+    if sock.kind not in (SockKind.UDP, SockKind.TCP):
+        return EOPNOTSUPP
+    if value not in (0, 1):
+        return EINVAL
+    sock.zerocopy = bool(value)
     return 0
 
 
@@ -159,7 +180,6 @@ _FLAGS: Final[Mapping[str, str]] = MappingProxyType(
         "SO_BROADCAST": "broadcast",
         "SO_DONTROUTE": "dontroute",
         "SO_NO_CHECK": "no_check",
-        "SO_ZEROCOPY": "zerocopy",
         "UDP_CORK": "corked",
     }
 )
@@ -174,6 +194,7 @@ _BY_NUMBER: Final[Mapping[str, _ByNumber]] = MappingProxyType(
         "SO_SNDBUF": _sndbuf,
         "SO_MARK": _mark,
         "SO_TIMESTAMPING": _timestamping,
+        "SO_ZEROCOPY": _zerocopy,
         "UDP_SEGMENT": _segment,
     }
 )
