@@ -282,7 +282,7 @@ def run_replay(plan: Replaying, aim: Aim) -> ExitStatus:
     if plan.rounds != 1 and "-" in names:
         raise click.UsageError("standard input cannot be read more than once: --loop needs files")
     with _opened(aim, REPLAY_COLUMNS) as (report, writer, wire), Interrupts() as interrupts:
-        told = SendReport(report.wish, plan.kernel)
+        told = SendReport(report.wish, plan.kernel, plan_is_all=wire is None and writer is None)
         replay = _Replay(plan, told, wire, writer)
         damage = None
         try:

@@ -37,10 +37,11 @@ def refused(errno: int) -> Put:
 
 
 class SendReport:
-    """Rows and counts of one run."""
+    """Rows and counts of one run; where `plan_is_all` nothing but its rows tells what a capture would become."""
 
-    def __init__(self, wish: RowWish, kernel: KernelProfile) -> None:
+    def __init__(self, wish: RowWish, kernel: KernelProfile, *, plan_is_all: bool = False) -> None:
         self._wish = wish
+        self._plan_is_all = plan_is_all
         self._kernel = kernel
         self._count = dict.fromkeys(("messages", "bytes", "buffers", "frames", "sent", "failed"), 0)
         self._counters: Counter[Counted] = Counter()
@@ -76,10 +77,11 @@ class SendReport:
         """Take in one frame of a capture; return its row where it is wanted."""
         self._count["frames"] += 1
         self._judge(put)
-        if self._wish is RowWish.NONE or (self._wish is RowWish.LOOK and not put.errno):
+        needs_look = self._plan_is_all or bool(put.errno)
+        if self._wish is RowWish.NONE or (self._wish is RowWish.LOOK and not needs_look):
             return []
         row = {**keys, **(_header_row(datagram) if datagram else {}), "result": put.result}
-        return [ReportRow(bool(put.errno), _with_errno(row, put.errno))]
+        return [ReportRow(needs_look, _with_errno(row, put.errno))]
 
     @property
     def wants_failures_only(self) -> bool:
