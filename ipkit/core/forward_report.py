@@ -44,7 +44,7 @@ def ending_of(journal: Journal) -> Ending:
     end = _decisive(journal.ends)
     if isinstance(end, Transmitted):
         return FORWARDED
-    moved = journal.moved
+    moved = tuple(dict.fromkeys(journal.moved))  # one fragment may push out many datagrams
     match end:
         case Drop():
             if moved and moved[0] is Mib.IN_RECEIVES:

@@ -218,3 +218,14 @@ def test_every_function_of_a_trace_is_told_with_its_room() -> None:
     steps: list[Any] = [step for row in rows for step in row["trace"]]  # type: ignore[attr-defined]
     assert {"ip_forward_finish", "icmp_send", "udp_rcv", "tcp_v4_rcv", "icmp_rcv"} <= {step["func"] for step in steps}
     assert {step["func"] for step in steps if not step["room"]} == set()
+
+
+def test_a_counter_that_moved_often_for_one_packet_is_named_once() -> None:
+    small = {
+        "net.ipv4.ip_forward": 1, "net.ipv4.ipfrag_high_thresh": 12000, "net.ipv4.ipfrag_low_thresh": 2000,
+    }  # fmt: skip
+    which = lane(host={"sysctl": small, "link": {"eth0": {"addr": ["192.0.2.1/24"]}}}, counters=True)
+    rows, _ = through(which, batch_of([fragment(ident=number) for number in range(40)]))
+    assert which.summary()["counters"]["IpReasmFails"] > 20  # type: ignore[index]
+    assert {tuple(row["mib"]) for row in rows} == {("IpReasmReqds",), ("IpReasmReqds", "IpReasmFails")}  # type: ignore[arg-type]
+    assert len(which.summary()["verdicts"]) == 2  # type: ignore[arg-type]
