@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from errno import EMSGSIZE
+from errno import EMSGSIZE, EPROTONOSUPPORT
 from random import Random
 from typing import Final, NamedTuple
 
@@ -128,6 +128,8 @@ def _kind(order: SendOrder) -> SockKind:
 
 def _made_ready(sock: InetSock, order: SendOrder, net: NetNamespace) -> SendResult | None:
     """Set options and connect; return what failed."""
+    if sock.kind is SockKind.RAW and not sock.protocol:
+        return SendResult(EPROTONOSUPPORT)
     for name, value in order.options:
         result = set_option(sock, name, value, net)
         if result.errno:

@@ -13,6 +13,7 @@ from ipkit.core.host.fib import RouteFlag
 from ipkit.core.inet_sock import InetSock, PmtuDisc, SockKind
 from ipkit.core.make_skb import SendResult, ip_route_output_flow
 from ipkit.core.outcome.counters import Mib
+from ipkit.core.raw_send import PROTO_RAW
 from ipkit.core.route import OutputFlow, Refused
 from ipkit.core.route_flow import is_multicast
 from ipkit.core.sockopts import setsockopt
@@ -25,6 +26,7 @@ def open_socket(kind: SockKind, protocol: int, host: HostConfig, seed: int = 0) 
     sock = InetSock(kind, protocol, PmtuDisc.DONT if host.net.ip_no_pmtu_disc else PmtuDisc.WANT)
     sock.memory.sndbuf = host.net.wmem_default
     sock.ident = Random(f"socket/{seed}").getrandbits(16)
+    sock.hdrincl = kind is SockKind.RAW and protocol == PROTO_RAW
     return sock
 
 

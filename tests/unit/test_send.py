@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EACCES, EINVAL, EMSGSIZE, ENETUNREACH, ENODEV, ENOPROTOOPT, EPERM
+from errno import EACCES, EINVAL, EMSGSIZE, ENETUNREACH, ENODEV, ENOPROTOOPT, EPERM, EPROTONOSUPPORT
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -229,6 +229,12 @@ def test_segments(kernel: KernelProfile, card: list[str], given: tuple[int, int]
     net = network(kernel, link={**LINKS, "eth0": {**LINKS["eth0"], "features": card}})
     called = sent(net, writes=(bytes(given[0]),), options=options(f"UDP_SEGMENT={given[1]}", net=net))
     assert (errors(called), len(datagrams(called))) == ([error], frames)
+
+
+@pytest.mark.parametrize(("protocol", "error"), [(0, EPROTONOSUPPORT), (255, EINVAL), (254, 0)])
+def test_protocols_that_are_none(protocol: int, error: int) -> None:
+    """No raw socket is for protocol 0; one for 255 wants the header from the program, and here there is none."""
+    assert errors(sent(network(), writes=(b"x",), protocol=protocol)) == [error]
 
 
 def test_an_old_kernel_wants_the_card_to_sum_segments() -> None:
