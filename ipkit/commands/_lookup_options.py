@@ -14,8 +14,9 @@ import click
 
 from ipkit.commands._options import CaptureFile, HostOptions, host_options
 from ipkit.core.host.words import ALL_ONES, TOS_NAMES, address, ip_protocol, number
+from ipkit.core.lanes import Explain
 from ipkit.core.lookup import Question
-from ipkit.core.lookup_lane import Explain, Manner, Match, Wording
+from ipkit.core.lookup_lane import Manner, Match, Wording
 from ipkit.core.wire.ipv4 import PROTO_UDP
 
 if TYPE_CHECKING:

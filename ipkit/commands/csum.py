@@ -11,9 +11,9 @@ from ipkit.commands._columns import SHARED, Column, yes_or_no
 from ipkit.commands._options import CaptureOptions, Names, ReportOptions, capture_options, report_options
 from ipkit.commands._stream import opened_report, run_captures
 from ipkit.core.checksum_explain import explain_bytes
-from ipkit.core.checksum_report import CHECKS, ChecksumLane, Explain, Repair
+from ipkit.core.checksum_report import CHECKS, ChecksumLane, Repair
 from ipkit.core.checksum_rules import Status
-from ipkit.core.lanes import ReportRow, RowValue, RowWish
+from ipkit.core.lanes import Explain, ReportRow, RowValue, RowWish
 from ipkit.core.rows import hex16
 from ipkit.core.wire.checksum import RawSum
 from ipkit.core.wire.ipv4 import MAX_TOTAL_BYTES

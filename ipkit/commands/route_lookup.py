@@ -19,9 +19,9 @@ from ipkit.commands._options import (
     seed_option,
 )
 from ipkit.commands._stream import opened_report, run_captures
-from ipkit.core.lanes import RowWish
+from ipkit.core.lanes import Explain, RowWish
 from ipkit.core.lookup import Question
-from ipkit.core.lookup_lane import Asker, Explain, LookupLane, Manner, Wording
+from ipkit.core.lookup_lane import Asker, LookupLane, Manner, Wording
 from ipkit.core.state.routing import routing_of
 from ipkit.errors import ExitStatus
 

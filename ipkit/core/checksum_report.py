@@ -16,7 +16,7 @@ from ipkit.core.checksum_explain import ExplainedRows
 from ipkit.core.checksum_fragments import ChecksumFragments, Whole
 from ipkit.core.checksum_rules import FRAGMENT, STATUSES, TRANSPORTS, Check, Outcome, Status, examine, judge
 from ipkit.core.frames import Changes, Frame, FrameBatch
-from ipkit.core.lanes import LaneResult, Patch, ReportRow, RowValue, RowWish
+from ipkit.core.lanes import Explain, LaneResult, Patch, ReportRow, RowValue, RowWish
 from ipkit.core.link_receive import NOT_IPV4, ipv4_at
 from ipkit.core.rows import frame_keys, header_keys, hex16
 from ipkit.core.wire.ipv4 import HEADER_BYTES, read
@@ -37,13 +37,6 @@ class Repair(Enum):
     LEAVE = "leave"
     FIX = "fix"
     FIX_IN_PASSING = "fix in passing"  # into a pipe: what has gone out cannot be changed any more
-
-
-class Explain(Enum):
-    """Whether rows show how their checksum comes about."""
-
-    NO = "no"
-    YES = "yes"
 
 
 class ChecksumLane:

@@ -29,6 +29,13 @@ class RowWish(Enum):
     ALL = "all"
 
 
+class Explain(Enum):
+    """Whether rows show how their answer comes about."""
+
+    NO = "no"
+    YES = "yes"
+
+
 class ReportRow(NamedTuple):
     """A row, and whether it needs a look."""
 

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from ipkit.core.frames import FrameBatch
 from ipkit.core.host.config import LinkKind
 from ipkit.core.host.fib_explain import Trace
-from ipkit.core.lanes import LaneResult, ReportRow, RowValue, RowWish
+from ipkit.core.lanes import Explain, LaneResult, ReportRow, RowValue, RowWish
 from ipkit.core.link_receive import NOT_IPV4, ipv4_at
 from ipkit.core.lookup import Answer, Question, ask, fibmatch_lines, iproute2_lines
 from ipkit.core.lookup_row import fibmatch_row, lookup_row
@@ -41,13 +41,6 @@ class Match(Enum):
 
     ROUTE = "route"
     FIB = "fibmatch"
-
-
-class Explain(Enum):
-    """Whether the walk is told."""
-
-    NO = "no"
-    YES = "yes"
 
 
 class Manner(NamedTuple):

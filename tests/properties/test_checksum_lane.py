@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scapy.layers import inet
 from scapy.packet import Packet, Raw
 
-from ipkit.core.checksum_report import CHECKS, ChecksumLane, Explain, Repair
+from ipkit.core.checksum_report import CHECKS, ChecksumLane, Repair
 from ipkit.core.checksum_rules import STATUSES
-from ipkit.core.lanes import LaneResult, RowWish
+from ipkit.core.lanes import Explain, LaneResult, RowWish
 from ipkit.core.wire.link import LINK_TYPES
 from tests.support.batches import batch_of
 from tests.support.packets import ICMP, IGMP, TCP, UDP, UDPLITE, icmp, igmp, ip, patched, tcp, udp, udplite

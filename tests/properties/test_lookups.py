@@ -19,9 +19,9 @@ from ipkit.core.host.fib import TABLE_LOCAL, TABLE_MAIN, BulkRoutes, RouteType
 from ipkit.core.host.fib_lookup import fib_lookup
 from ipkit.core.host.fib_rules import FibKey
 from ipkit.core.host.kernel import LINUX_4_14, LINUX_6_18, KernelProfile
-from ipkit.core.lanes import RowWish
+from ipkit.core.lanes import Explain, RowWish
 from ipkit.core.lookup import Question
-from ipkit.core.lookup_lane import Asker, Explain, LookupLane, Manner, Match, Wording
+from ipkit.core.lookup_lane import Asker, LookupLane, Manner, Match, Wording
 from ipkit.core.lookup_plain import address_lookup
 from ipkit.core.state.routing import Routing, routing_of
 from tests.support.batches import batch_of

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import pytest
 
-from ipkit.core.checksum_report import CHECKS, ChecksumLane, Explain, Repair
+from ipkit.core.checksum_report import CHECKS, ChecksumLane, Repair
 from ipkit.core.checksum_rules import STATUSES
-from ipkit.core.lanes import LaneResult, ReportRow, RowWish
+from ipkit.core.lanes import Explain, LaneResult, ReportRow, RowWish
 from tests.support.batches import batch_of
 from tests.support.packets import (
     DST,

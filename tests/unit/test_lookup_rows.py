@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ipkit.core.lanes import RowWish
+from ipkit.core.lanes import Explain, RowWish
 from ipkit.core.lookup import Question, ask
-from ipkit.core.lookup_lane import Asker, Explain, LookupLane, Manner, Match, Wording
+from ipkit.core.lookup_lane import Asker, LookupLane, Manner, Match, Wording
 from ipkit.core.lookup_row import fibmatch_row, lookup_row
 from ipkit.errors import HostError
 from tests.support.batches import batch_of
