@@ -6,6 +6,7 @@ at only once it has one.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Mapping
 from dataclasses import replace
 from errno import EACCES, EHOSTUNREACH, ENETUNREACH, EXDEV, errorcode
@@ -18,6 +19,7 @@ from ipkit.core.outcome.counters import Counted, Mib
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.verdict import Drop, IcmpDue, Next, StageResult
 from ipkit.core.route import InputFlow, Refused, ip_route_input_noref
+from ipkit.core.route_flow import is_multicast
 from ipkit.core.skbuff import PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.state.routing import InputKey, Routing
@@ -119,29 +121,31 @@ def ip_rcv_finish(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageR
 
 
 def _routed(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> Route | Refused:
-    data = skb.data
-    key = (data[12:20], data[1], skb.dev, skb.mark)
-    if trace is None and not net.routing.exceptions.by_destination:
-        cached = net.routing.cached.get(key)
-        if cached is not None:
-            return cached
-    _, tos, _, _, _, _, protocol, _, saddr, daddr = unpack_from(data)
-    flow = InputFlow(daddr, saddr, tos, skb.dev, protocol, skb.mark, skb.data, 0, 0, skb.tstamp_ns)
-    if trace is None:
-        looked_up = ip_route_input_noref(flow, net.routing)
-        _keep(looked_up, key, net.routing)
+    """Return where a datagram goes, from memory where one like it was asked about before."""
+    routing = net.routing
+    _, tos, _, _, _, _, protocol, _, saddr, daddr = unpack_from(skb.data)
+    if trace is not None:
+        flow = InputFlow(daddr, saddr, tos, skb.dev, protocol, skb.mark, skb.data, 0, 0, skb.tstamp_ns)
+        walk: Trace = []
+        looked_up = ip_route_input_noref(flow, routing, walk)
+        trace += [_told(flow, looked_up), *walk]
         return looked_up
-    walk: Trace = []
-    looked_up = ip_route_input_noref(flow, net.routing, walk)
-    trace += [_told(flow, looked_up), *walk]
+    starts = routing.tables.class_starts
+    source, destination = (saddr, daddr) if starts is None else (bisect(starts, saddr), bisect(starts, daddr))
+    key = (source, destination, tos, skb.dev, skb.mark)
+    is_plain = not (is_multicast(daddr) or daddr in routing.exceptions.by_destination)
+    if is_plain and (known := routing.cached.get(key)) is not None:
+        return known
+    flow = InputFlow(daddr, saddr, tos, skb.dev, protocol, skb.mark, skb.data, 0, 0, skb.tstamp_ns)
+    looked_up = ip_route_input_noref(flow, routing)
+    if is_plain and isinstance(looked_up, Route) and not looked_up.multipath:
+        _keep(looked_up, key, routing)
     return looked_up
 
 
-def _keep(route: Route | Refused, key: InputKey, routing: Routing) -> None:
-    """Remember the route of a packet that is forwarded, where the next of its kind cannot get another one."""
-    if isinstance(route, Refused) or route.type is not RouteType.UNICAST or route.multipath:
-        return
-    if routing.tables.rules_ask_for_ports or routing.exceptions.by_destination:
+def _keep(route: Route, key: InputKey, routing: Routing) -> None:
+    """Remember a route, where the next packet of its kind cannot get another one."""
+    if routing.tables.rules_ask_for_ports:
         return
     if len(routing.cached) >= MOST_CACHED:
         routing.cached.clear()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from ipkit.core.host.address_classes import class_starts
 from ipkit.core.host.config import HostConfig, LinkKind
 from ipkit.core.host.fib import TABLE_LOCAL, TABLE_MAIN, FibEntry, RouteType
 from ipkit.core.host.fib_rules import RuleStep, rule_steps
@@ -55,6 +56,11 @@ class FibTables:
     def rules_ask_for_ports(self) -> bool:
         """Whether some rule selects by protocol or port, so that packets have to be looked into."""
         return any(rule.ipproto or rule.sport or rule.dport for rule in self.host.fib.rules)
+
+    @cached_property
+    def class_starts(self) -> list[int] | None:
+        """Where the classes of addresses begin that no lookup tells apart; None: there are too many."""
+        return class_starts(self.host)
 
     @cached_property
     def loopback(self) -> str:

@@ -14,8 +14,8 @@ from ipkit.core.host.fib_tables import FibTables
 from ipkit.core.host.multipath import NeighbourState
 from ipkit.core.state.route_exceptions import RouteExceptions
 
-InputKey: TypeAlias = tuple[bytes, int, str, int]
-"""Both addresses as the wire has them, TOS, input device, mark."""
+InputKey: TypeAlias = tuple[int, int, int, str, int]
+"""The classes of source and destination, or the addresses themselves; TOS, input device, mark."""
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class Routing:
     hash_seed: int  # of the multipath hash
     exceptions: RouteExceptions = field(default_factory=RouteExceptions)
     cached: dict[InputKey, Route] = field(default_factory=dict)
-    """Routes of forwarded packets that depend on nothing but the key; thrown away when they are too many."""
+    """Routes of packets that came in, where nothing but the key decides; thrown away when they are too many."""
 
 
 def routing_of(host: HostConfig, seed: int = 0, state_of: NeighbourState | None = None) -> Routing:
