@@ -101,6 +101,7 @@ The floor plan: each kernel function and the room it lives in.
     ip_rcv_core                    receive.py
     ip_rcv_finish                  receive.py
     ip_rcv_options                 receive.py
+    ip_rt_send_redirect            redirect.py
     rt_set_nexthop                 route_entry.py
     fib4_rules_early_flow_dissect  route_flow.py
     ip_check_mc_rcu                route_input.py

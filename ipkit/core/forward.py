@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import Final
 
 from ipkit.core.hooks import PolicyDirection, xfrm_policy_blocks
-from ipkit.core.host.fib import Route
+from ipkit.core.host.fib import Route, RouteFlag
 from ipkit.core.host.fib_explain import Trace
 from ipkit.core.host.kernel import OutputCounting
 from ipkit.core.outcome.counters import Mib
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.verdict import Drop, IcmpDue, Next, StageResult
+from ipkit.core.redirect import ip_rt_send_redirect
 from ipkit.core.route import Direction, ip_dst_mtu_maybe_forward
 from ipkit.core.skbuff import IpControlBlock, IpSkbFlag, PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace
@@ -61,8 +62,11 @@ def ip_forward(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResu
     skb.data = b"".join((data[:8], bytes((ttl - 1, data[9], check >> 8, check & 0xFF)), data[12:]))
     if trace is not None:
         _tell(trace, skb, route, mtu)
+    owed: tuple[IcmpDue, ...] = ()
+    if route.flags and route.flags & RouteFlag.DOREDIRECT and not skb.cb.options.srr:
+        owed = ip_rt_send_redirect(skb, route, net, trace)
     mibs = COUNTED_BEFORE if counting is OutputCounting.LOCAL_OUT else ()
-    return StageResult(Next("ip_forward_finish", skb), mibs)
+    return StageResult(Next("ip_forward_finish", skb), mibs, icmp=owed)
 
 
 def ip_exceeds_mtu(skb: SkBuff, mtu: int) -> bool:

@@ -35,27 +35,21 @@ BETWEEN_FRAMES_NS: Final = 1_000_000
 PARTS: Final = ("out", "counters", "icmp_send")
 
 OPTIONS: Final = "options are not compiled yet"
-LEARNING: Final = "redirects are not sent, path MTUs and neighbours not learnt yet"
+LEARNING: Final = "path MTUs and neighbours are not learnt yet"
 NOT_YET: Final = {
-    "arp": LEARNING, "neigh": LEARNING, "pmtu_fwd": LEARNING, "pmtu_fwd_use": LEARNING, "redirect": LEARNING,
-    "redirect_load": LEARNING, "redirect_off": LEARNING, "opt_echo": OPTIONS, "options": OPTIONS, "srcroute": OPTIONS,
-    "srcroute_fwdoff": OPTIONS,
+    "arp": LEARNING, "neigh": LEARNING, "pmtu_fwd": LEARNING, "pmtu_fwd_use": LEARNING, "opt_echo": OPTIONS,
+    "options": OPTIONS, "srcroute": OPTIONS, "srcroute_fwdoff": OPTIONS,
 }  # fmt: skip
 NOT_YET_STEPS: Final[Mapping[str, Iterable[int]]] = {
     "df": (50,),
     "frag_mtu100": range(12, 27),
     "frag_mtu576": range(12, 28),
     "frag_mtu68": range(12, 27),
-    "fwd_noroute": (6,),
-    "fwd_off_out": (6,),
-    "icmp_ratelimit": (14,),
-    "local": (32,),
-    "martians_rp0": (44,),
-    "martians_rp1": (44,),
-    "sources": (52,),
+    "redirect": (8, 9),
+    "redirect_off": (8,),
     "ttl": (41, 42, 43, 44),
 }
-"""Steps in scenarios of this part that need options or redirects."""
+"""Steps in scenarios of this part that need options."""
 
 BY_CHANCE: Final = {"reasm_thresh": (8,), "reasm_timer": (15,)}
 """What the driver's buffers are charged with decides; two timers go off in one moment."""

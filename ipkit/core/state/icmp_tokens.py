@@ -1,4 +1,4 @@
-"""How much the host may still say: the buckets that limit its ICMP messages.
+"""How much the host may still say: the buckets that limit its ICMP messages and redirects.
 
 Law: one bucket for the host, one for each destination, all refilled by the capture's clock, which never turns back. A
 destination that has been quiet for as long as a new one is thought to have been is forgotten.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from ipkit.core.host.kernel import RedirectTokens
 from ipkit.core.host.sysctl import HZ, NetConf
 
 TICK_NS: Final = 1_000_000_000 // HZ
@@ -16,16 +17,20 @@ REFILL_TICKS: Final = HZ // 50
 QUIET_TICKS: Final = 60 * HZ
 """How long a new destination is taken to have saved up."""
 
+LARGEST_SHIFT: Final = 31
+"""How often the pause between redirects can double, whatever number of them is allowed."""
+
 FORGET_ABOVE: Final = 1024
 """From how many destinations on the quiet ones are looked for."""
 
 
 @dataclass(slots=True)
 class Bucket:
-    """What one destination may still be sent (rate_tokens and rate_last of struct inet_peer)."""
+    """What one destination may still be sent (rate_tokens, rate_last and n_redirects of struct inet_peer)."""
 
     tokens: int
     last_tick: int
+    redirects: int = 0  # sent and not obeyed
 
 
 class IcmpTokens:
@@ -68,16 +73,43 @@ class IcmpTokens:
         Kernel: inet_peer_xrlim_allow in net/ipv4/icmp.c
         """
         now = self._tick(now_ns)
-        bucket = self._peers.get(peer)
-        if bucket is None:
-            self._forget_the_quiet()
-            bucket = self._peers[peer] = Bucket(0, now - QUIET_TICKS)
+        bucket = self._bucket(peer, now)
         bucket.tokens = min(bucket.tokens + now - bucket.last_tick, most)
         bucket.last_tick = now
         if bucket.tokens < cost:
             return False
         bucket.tokens -= cost
         return True
+
+    def redirect_allow(self, peer: tuple[int, str], now_ns: int, net: NetConf, kept: RedirectTokens) -> bool:
+        """Tell whether a source may be redirected again: after ever longer pauses, then not before a long one.
+
+        Kernel: ip_rt_send_redirect in net/ipv4/route.c
+        """
+        now = self._tick(now_ns)
+        bucket = self._bucket(peer, now)
+        if now > bucket.last_tick + net.route_redirect_silence:
+            bucket.tokens = bucket.redirects = 0
+        shared = kept is RedirectTokens.SHARED
+        sent = bucket.tokens if shared else bucket.redirects
+        if sent >= net.route_redirect_number:
+            bucket.last_tick = now
+            return False
+        if sent and now <= bucket.last_tick + (net.route_redirect_load << min(sent, LARGEST_SHIFT)):
+            return False
+        bucket.last_tick = now
+        if shared:
+            bucket.tokens += 1
+        else:
+            bucket.redirects += 1
+        return True
+
+    def _bucket(self, peer: tuple[int, str], now: int) -> Bucket:
+        bucket = self._peers.get(peer)
+        if bucket is None:
+            self._forget_the_quiet()
+            bucket = self._peers[peer] = Bucket(0, now - QUIET_TICKS)
+        return bucket
 
     def _forget_the_quiet(self) -> None:
         if len(self._peers) < self._forget_above:
