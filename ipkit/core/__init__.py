@@ -63,9 +63,12 @@ The floor plan: each kernel function and the room it lives in.
     icmp_unreach                   icmp_receive.py
     ping_rcv                       icmp_receive.py
     icmp_send                      icmp_send.py
+    inet_current_timestamp         ip_options.py
     ip_options_build               ip_options.py
     ip_options_echo                ip_options.py
     ip_options_fragment            ip_options.py
+    __ip_options_compile           ip_options_compile.py
+    ip_options_compile             ip_options_compile.py
     raw_local_deliver              listeners.py
     __ip_make_skb                  make_skb.py
     ip_dont_fragment               make_skb.py
@@ -122,6 +125,7 @@ The floor plan: each kernel function and the room it lives in.
     fib_result_prefsrc             route_source.py
     inet_addr_onlink               route_source.py
     inet_select_addr               route_source.py
+    ip_rt_get_source               route_source.py
     fib_validate_source            route_validate.py
     ip_select_ident                select_ident.py
     connect                        sender.py
@@ -129,6 +133,8 @@ The floor plan: each kernel function and the room it lives in.
     setsockopt                     sockopts.py
     tcp_v4_rcv                     tcp_receive.py
     tcp_v4_send_reset              tcp_receive.py
+    ip_forward_options             transit_options.py
+    ip_options_rcv_srr             transit_options.py
     udp_rcv                        udp_receive.py
     udplite_rcv                    udp_receive.py
     udp_flush_pending_frames       udp_send.py

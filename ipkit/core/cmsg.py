@@ -11,11 +11,9 @@ from errno import EINVAL
 from types import MappingProxyType
 from typing import Final
 
-from ipkit.core.host.fib import RouteType
-from ipkit.core.host.fib_lookup import inet_addr_type
 from ipkit.core.host.kernel import CmsgKinds
 from ipkit.core.inet_sock import InetSock, SockKind
-from ipkit.core.ip_options import OutgoingOptions
+from ipkit.core.ip_options import OutgoingOptions, ours_in
 from ipkit.core.options_get import ip_options_get
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.wire.cmsg import INT_BYTES, PKTINFO_BYTES, cmsgs_in, read_int, read_pktinfo
@@ -101,10 +99,7 @@ def _segment(data: bytes, sock: InetSock, _net: NetNamespace, cookie: IpcmCookie
 
 
 def _retopts(data: bytes, _sock: InetSock, net: NetNamespace, cookie: IpcmCookie) -> int:
-    def is_ours(address: int) -> bool:
-        return inet_addr_type(net.routing.tables, address) is not RouteType.UNICAST
-
-    cookie.options = ip_options_get(data[:MAX_OPTION_BYTES], is_ours)
+    cookie.options = ip_options_get(data[:MAX_OPTION_BYTES], ours_in(net.routing.tables))
     return 0 if cookie.options is not None else EINVAL
 
 

@@ -18,9 +18,10 @@ from ipkit.core.redirect import ip_rt_send_redirect
 from ipkit.core.route import Direction, ip_dst_mtu_maybe_forward
 from ipkit.core.skbuff import IpControlBlock, IpSkbFlag, PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace
+from ipkit.core.transit_options import ip_forward_options
 from ipkit.core.wire.checksum import ip_decrease_ttl
 from ipkit.core.wire.icmp import DEST_UNREACH, EXC_TTL, FRAG_NEEDED, SR_FAILED, TIME_EXCEEDED
-from ipkit.core.wire.ipv4 import FLAG_DF
+from ipkit.core.wire.ipv4 import FLAG_DF, PLAIN_FIRST_BYTE
 
 NOT_FOR_US: Final = StageResult(Drop(DropReason.NOT_SPECIFIED, "ip_forward"))
 FORBIDDEN: Final = StageResult(Drop(DropReason.XFRM_POLICY, "ip_forward"))
@@ -81,12 +82,14 @@ def ip_exceeds_mtu(skb: SkBuff, mtu: int) -> bool:
     return not skb.ignore_df and not skb.gso_size
 
 
-def ip_forward_finish(skb: SkBuff, net: NetNamespace, _trace: Trace | None) -> StageResult:
-    """Count a datagram that FORWARD let pass, and let it go out.
+def ip_forward_finish(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:
+    """Count a datagram that FORWARD let pass, fill in its options, and let it go out.
 
     Kernel: net/ipv4/ip_forward.c
     Exits: Next(dst_output)
     """
+    if skb.data[0] != PLAIN_FIRST_BYTE and skb.route is not None:
+        ip_forward_options(skb, skb.route, net.routing, trace)
     if net.host.kernel.output_counting is OutputCounting.IP_OUTPUT:
         return StageResult(Next("dst_output", skb), COUNTED_BEFORE, ((Mib.OUT_OCTETS, skb.length),))
     return StageResult(Next("dst_output", skb))

@@ -12,17 +12,18 @@ from typing import Final, NamedTuple
 from ipkit.core.host.fib import Route, RouteFlag
 from ipkit.core.host.fib_explain import Trace
 from ipkit.core.host.kernel import IcmpProbe, TimestampReplyCount
+from ipkit.core.ip_options import inet_current_timestamp
 from ipkit.core.listeners import is_open
 from ipkit.core.outcome.counters import ICMP_MSG_IN, Counted, Mib
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.verdict import Delivered, Drop, StageResult
-from ipkit.core.reply import DAY_MS, Answer, answered
-from ipkit.core.route import InputFlow, fib_compute_spec_dst
+from ipkit.core.reply import Answer, answered
+from ipkit.core.route import fib_compute_spec_dst, input_flow
 from ipkit.core.skbuff import SkBuff
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.wire import icmp
 from ipkit.core.wire.checksum import csum_replace2, ip_fast_csum
-from ipkit.core.wire.ipv4 import HEADER_BYTES, PROTO_TCP, PROTO_UDP, PROTO_UDPLITE, read
+from ipkit.core.wire.ipv4 import HEADER_BYTES, PROTO_TCP, PROTO_UDP, PROTO_UDPLITE
 
 LARGEST_TYPE: Final = 18
 TO_MANY: Final = RouteFlag.BROADCAST | RouteFlag.MULTICAST
@@ -127,7 +128,7 @@ def icmp_timestamp(asked: _Question, net: NetNamespace) -> StageResult:
     message = asked.message
     if asked.length < TIMES_BYTES or len(message) < TIMES_BYTES:
         return _refused(DropReason.NOT_SPECIFIED, (), "icmp_timestamp")
-    now = (asked.skb.tstamp_ns // 1_000_000 % DAY_MS).to_bytes(4, "big")
+    now = inet_current_timestamp(asked.skb.tstamp_ns).to_bytes(4, "big")
     reply = bytes((icmp.TIMESTAMPREPLY, 0)) + message[2:12] + now + now
     return _replied(asked, reply, net, TIMESTAMP_REPLIED[net.host.kernel.timestamp_reply_count])
 
@@ -186,12 +187,10 @@ def _refused(reason: DropReason, mibs: tuple[Counted, ...], func: str = "icmp_rc
 def _replied(asked: _Question, message: bytes, net: NetNamespace, mibs: tuple[Counted, ...]) -> StageResult:
     """Send an answer of the same tos back, from the address that was asked (icmp_reply)."""
     skb = asked.skb
-    header = read(skb.data)
-    flow = InputFlow(header.daddr, header.saddr, header.tos, skb.dev, header.protocol, skb.mark, now_ns=skb.tstamp_ns)
-    source = fib_compute_spec_dst(net.routing, flow, asked.route)
+    source = fib_compute_spec_dst(net.routing, input_flow(skb), asked.route)
     check = _checksum(asked, message)
     payload = message[:2] + check.to_bytes(2, "big") + message[4:]
-    reply = answered(skb, Answer(payload, source, header.tos, on_wire=asked.length if skb.on_wire else 0), net)
+    reply = answered(skb, Answer(payload, source, skb.data[1], on_wire=asked.length if skb.on_wire else 0), net)
     if reply is None:
         return StageResult(Delivered("icmp", "icmp_reply"))
     return StageResult(Delivered("icmp", "icmp_reply"), mibs, replies=(reply,))

@@ -9,11 +9,10 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final, NamedTuple
 
-from ipkit.core.host.fib import SCOPE_LINK, Route, RouteFlag, RouteType
-from ipkit.core.host.fib_lookup import inet_addr_type
+from ipkit.core.host.fib import SCOPE_LINK, Route, RouteFlag
 from ipkit.core.host.kernel import IcmpLimitCounters, InboundErrorSource, TinyQuote
 from ipkit.core.icmp_limits import LARGEST_TYPE, IcmpLimits
-from ipkit.core.ip_options import OutgoingOptions, ip_options_build, ip_options_echo
+from ipkit.core.ip_options import inet_current_timestamp, ip_options_build, ip_options_echo, ours_in
 from ipkit.core.outcome.counters import Mib
 from ipkit.core.outcome.verdict import IcmpDue
 from ipkit.core.route import (
@@ -47,7 +46,6 @@ COUNTED: Final = {
 
 TOS_BITS: Final = 0x1E
 INTERNETWORK_CONTROL: Final = 0xC0
-DAY_MS: Final = 86_400_000
 
 
 class Silence(Enum):
@@ -93,7 +91,7 @@ def icmp_send(due: IcmpDue, routing: Routing, tokens: IcmpTokens, idents: IpIden
         return _limited(Silence.GLOBAL_LIMIT, routing)
     about, host = due.about, routing.host
     header = read(about.data)
-    options = _echoed_options(about, header, routing)
+    options = ip_options_echo(about.data[: header.header_bytes], about.cb.options, ours_in(routing.tables))
     if options is None:
         return IcmpWithheld(Silence.NO_CLEAN_SLOT)
     flow = _flow_back(due, header, options.places.faddr or header.saddr, routing)
@@ -107,7 +105,7 @@ def icmp_send(due: IcmpDue, routing: Routing, tokens: IcmpTokens, idents: IpIden
     if room <= HEADER_BYTES and host.kernel.tiny_quote is TinyQuote.WITHHELD:
         return IcmpWithheld(Silence.NO_ROOM)
     source = route.prefsrc or host.kernel.no_source_for_icmp.value
-    options_text = ip_options_build(options, header.saddr, source, about.tstamp_ns // 1_000_000 % DAY_MS)
+    options_text = ip_options_build(options, header.saddr, source, inet_current_timestamp(about.tstamp_ns))
     message = _message(due, about.linear[: max(room, 0)])
     outer = Ipv4Header(
         version_ihl=0x45 + len(options_text) // 4,
@@ -147,13 +145,6 @@ def _limited(silence: Silence, routing: Routing) -> IcmpWithheld:
     counted = routing.host.kernel.icmp_limit_counters is IcmpLimitCounters.RATE_LIMIT
     mib = Mib.ICMP_OUT_RATE_LIMIT_GLOBAL if silence is Silence.GLOBAL_LIMIT else Mib.ICMP_OUT_RATE_LIMIT_HOST
     return IcmpWithheld(silence, (mib,) if counted else ())
-
-
-def _echoed_options(about: SkBuff, header: Ipv4Header, routing: Routing) -> OutgoingOptions | None:
-    def is_ours(address: int) -> bool:
-        return inet_addr_type(routing.tables, address) is not RouteType.UNICAST
-
-    return ip_options_echo(about.data[: header.header_bytes], about.cb.options, is_ours)
 
 
 def _flow_back(due: IcmpDue, header: Ipv4Header, daddr: int, routing: Routing) -> OutputFlow:

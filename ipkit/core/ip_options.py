@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from ipkit.core.host.fib import RouteType
+from ipkit.core.host.fib_lookup import inet_addr_type
+from ipkit.core.host.fib_tables import FibTables
 from ipkit.core.skbuff import IpOptions
 from ipkit.core.wire.ipv4 import HEADER_BYTES, read
 from ipkit.core.wire.options import (
+    ADDRESS_BYTES,
     COPIED,
     OPTION_CIPSO,
     OPTION_END,
@@ -21,8 +25,27 @@ from ipkit.core.wire.options import (
     OPTION_RR,
     OPTION_SSRR,
     OPTION_TIMESTAMP,
+    ROUTE_HEAD,
+    TIMESTAMP_HEAD,
+    TS_PRESPECIFIED,
     options_in,
 )
+
+IsOurs = Callable[[int], bool]
+DAY_MS: Final = 86_400_000
+
+
+def ours_in(tables: FibTables) -> IsOurs:
+    """Return what tells whether a prescribed address is for this host to stamp: all but other hosts' are."""
+    return lambda address: inet_addr_type(tables, address) is not RouteType.UNICAST
+
+
+def inet_current_timestamp(now_ns: int) -> int:
+    """Return the milliseconds since midnight UTC.
+
+    Kernel: net/ipv4/af_inet.c
+    """
+    return now_ns // 1_000_000 % DAY_MS
 
 
 def ip_options_fragment(header: bytes, optlen: int) -> bytes:
@@ -39,11 +62,6 @@ def ip_options_fragment(header: bytes, optlen: int) -> bytes:
             edited[begin : begin + option.length] = bytes([OPTION_NOOP]) * option.length
     return bytes(edited)
 
-
-ADDRESS_BYTES: Final = 4
-ROUTE_HEAD: Final = 3  # number, length, pointer
-TIMESTAMP_HEAD: Final = 4  # and overflow with flag
-TIMESTAMP_PRESPECIFIED: Final = 3
 
 _FIELDS: Final = {
     OPTION_RR: ("rr", ROUTE_HEAD),
@@ -75,7 +93,7 @@ def options_present(header: bytes) -> IpOptions:
     return found
 
 
-def ip_options_echo(header: bytes, options: IpOptions, is_ours: Callable[[int], bool]) -> OutgoingOptions | None:
+def ip_options_echo(header: bytes, options: IpOptions, is_ours: IsOurs) -> OutgoingOptions | None:
     """Return the options of the answer to a datagram; None where one has no clean slot left, and no answer is sent.
 
     Kernel: net/ipv4/ip_options.c
@@ -134,7 +152,7 @@ def _option_at(header: bytes, at: int) -> bytearray:
     return bytearray(header[at : at + header[at + 1]])
 
 
-def _reserve_stamp(stamps: bytearray, options: IpOptions, places: IpOptions, is_ours: Callable[[int], bool]) -> bool:
+def _reserve_stamp(stamps: bytearray, options: IpOptions, places: IpOptions, is_ours: IsOurs) -> bool:
     """Move the pointer over what will be written here; tell whether there was room."""
     pointer = stamps[2]
     if options.ts_needaddr:
@@ -145,7 +163,7 @@ def _reserve_stamp(stamps: bytearray, options: IpOptions, places: IpOptions, is_
     if options.ts_needtime:
         if pointer + 3 > len(stamps):
             return False
-        if stamps[3] & 0x0F != TIMESTAMP_PRESPECIFIED:
+        if stamps[3] & 0x0F != TS_PRESPECIFIED:
             places.ts_needtime = True
             pointer += ADDRESS_BYTES
         elif pointer + 7 <= len(stamps) and is_ours(int.from_bytes(stamps[pointer - 1 : pointer + 3], "big")):

@@ -18,7 +18,7 @@ from ipkit.core.host.config import Link, LinkKind
 from ipkit.core.host.fib import Route, RouteType
 from ipkit.core.host.kernel import MinimumMtu
 from ipkit.core.inet_sock import NO_OPTIONS, InetCork, InetSock, PmtuDisc
-from ipkit.core.ip_options import ip_options_build
+from ipkit.core.ip_options import inet_current_timestamp, ip_options_build
 from ipkit.core.outcome.counters import Mib
 from ipkit.core.output import Output, Owner, SizedBy, ip_local_out
 from ipkit.core.route import OutputFlow, Refused, dst_mtu, ip4_dst_hoplimit, ip_mtu_locked, ip_route_output_key
@@ -30,8 +30,6 @@ from ipkit.core.wire.ipv4 import FLAG_DF, Ipv4Header, build
 from ipkit.core.wire.transport import PORT_PROTOCOLS, UdpHeader, build_udp
 
 LEAST_MTU: Final = 68
-DAY_MS: Final = 86_400_000
-MILLISECOND_NS: Final = 1_000_000
 
 
 class Message(NamedTuple):
@@ -195,7 +193,7 @@ def built_options(cork: InetCork, now_ns: int) -> bytes:
     """Return the options of a datagram as they leave."""
     if cork.options is NO_OPTIONS:
         return b""
-    return ip_options_build(cork.options, cork.addr, cork.flow.saddr, now_ns // MILLISECOND_NS % DAY_MS)
+    return ip_options_build(cork.options, cork.addr, cork.flow.saddr, inet_current_timestamp(now_ns))
 
 
 def owner_of(sock: InetSock) -> Owner:

@@ -10,14 +10,17 @@ from typing import Final, NamedTuple
 
 from ipkit.core.append_data import SendFlag, ip_append_data
 from ipkit.core.cmsg import ipcm_init_sk
-from ipkit.core.host.fib import Route, RouteType
-from ipkit.core.host.fib_lookup import inet_addr_type
+from ipkit.core.host.fib import Route
 from ipkit.core.host.kernel import AnswerIdent
 from ipkit.core.inet_sock import NO_OPTIONS, InetCork, InetSock, PmtuDisc, SockKind
-from ipkit.core.ip_options import OutgoingOptions, ip_options_build, ip_options_echo
+from ipkit.core.ip_options import (
+    OutgoingOptions,
+    inet_current_timestamp,
+    ip_options_build,
+    ip_options_echo,
+    ours_in,
+)
 from ipkit.core.make_skb import (
-    DAY_MS,
-    MILLISECOND_NS,
     SendResult,
     ip_dont_fragment,
     ip_finish_skb,
@@ -93,7 +96,7 @@ def _header(sock: InetSock, flow: OutputFlow, frag_off: int, optlen: int) -> Ipv
 
 
 def _options_text(options: OutgoingOptions, daddr: int, source: int, now_ns: int) -> bytes:
-    return ip_options_build(options, daddr, source, now_ns // MILLISECOND_NS % DAY_MS) if options.data else b""
+    return ip_options_build(options, daddr, source, inet_current_timestamp(now_ns)) if options.data else b""
 
 
 def _datagram(data: bytes, route: Route, now_ns: int, options: OutgoingOptions, mark: int) -> SkBuff:
@@ -149,12 +152,8 @@ def ip_send_unicast_reply(received: SkBuff, reply: Reply, net: NetNamespace) -> 
 
     Kernel: net/ipv4/ip_output.c
     """
-
-    def is_ours(address: int) -> bool:
-        return inet_addr_type(net.routing.tables, address) is not RouteType.UNICAST
-
     header_bytes = read(received.data).header_bytes
-    options = ip_options_echo(received.data[:header_bytes], received.cb.options, is_ours)
+    options = ip_options_echo(received.data[:header_bytes], received.cb.options, ours_in(net.routing.tables))
     if options is None:
         return None
     mark = received.mark if net.host.net.fwmark_reflect else 0

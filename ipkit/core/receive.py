@@ -8,23 +8,23 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Mapping
-from dataclasses import replace
 from errno import EACCES, EHOSTUNREACH, ENETUNREACH, EXDEV, errorcode
 from typing import Final
 
 from ipkit.core.host.fib import Route, RouteFlag, RouteType
 from ipkit.core.host.fib_explain import Trace
-from ipkit.core.ip_options import options_present
+from ipkit.core.ip_options_compile import ip_options_compile
 from ipkit.core.outcome.counters import Counted, Mib
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.verdict import Drop, IcmpDue, Next, StageResult
-from ipkit.core.route import InputFlow, Refused, ip_route_input_noref
+from ipkit.core.route import InputFlow, Refused, input_flow, ip_route_input_noref
 from ipkit.core.route_flow import is_multicast
 from ipkit.core.skbuff import PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.state.routing import InputKey, Routing
+from ipkit.core.transit_options import ip_options_rcv_srr
 from ipkit.core.wire.checksum import ip_fast_csum
-from ipkit.core.wire.icmp import DEST_UNREACH, HOST_UNREACH, NET_UNREACH, PKT_FILTERED
+from ipkit.core.wire.icmp import DEST_UNREACH, HOST_UNREACH, NET_UNREACH, PARAMETERPROB, PKT_FILTERED
 from ipkit.core.wire.ipv4 import HEADER_BYTES, address_text, unpack_from
 
 ECN_MIBS: Final = (Mib.IN_NO_ECT_PKTS, Mib.IN_ECT1_PKTS, Mib.IN_ECT0_PKTS, Mib.IN_CE_PKTS)
@@ -43,6 +43,7 @@ MOST_CACHED: Final = 1 << 15
 """How many routes are remembered."""
 
 SHORT: Final = Drop(DropReason.IP_INHDR, "ip_rcv_core")
+UNWELCOME: Final = StageResult(Drop(DropReason.NOT_SPECIFIED, "ip_rcv_options"))
 
 
 def ip_rcv(skb: SkBuff, _net: NetNamespace, trace: Trace | None) -> StageResult:
@@ -102,9 +103,10 @@ def ip_rcv_finish(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageR
             return StageResult(Drop(looked_up.reason, "ip_rcv_finish", looked_up.errno), mibs)
         route = skb.route = looked_up
     if skb.data[0] != 0x45:
-        refused = ip_rcv_options(skb, net, trace)
-        if refused is not None:
-            return StageResult(refused)
+        answer = ip_rcv_options(skb, route, net, trace)
+        if isinstance(answer, StageResult):
+            return answer
+        route = answer
     kind = route.type
     if kind is RouteType.UNICAST or kind is RouteType.LOCAL:
         if skb.pkt_type is not PacketType.HOST and _is_stray(skb, net):
@@ -123,20 +125,20 @@ def ip_rcv_finish(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageR
 def _routed(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> Route | Refused:
     """Return where a datagram goes, from memory where one like it was asked about before."""
     routing = net.routing
-    _, tos, _, _, _, _, protocol, _, saddr, daddr = unpack_from(skb.data)
     if trace is not None:
-        flow = InputFlow(daddr, saddr, tos, skb.dev, protocol, skb.mark, skb.data, 0, 0, skb.tstamp_ns)
+        flow = input_flow(skb)
         walk: Trace = []
         looked_up = ip_route_input_noref(flow, routing, walk)
         trace += [_told(flow, looked_up), *walk]
         return looked_up
+    _, tos, _, _, _, _, _, _, saddr, daddr = unpack_from(skb.data)
     starts = routing.tables.class_starts
     source, destination = (saddr, daddr) if starts is None else (bisect(starts, saddr), bisect(starts, daddr))
     key = (source, destination, tos, skb.dev, skb.mark)
     is_plain = not (is_multicast(daddr) or daddr in routing.exceptions.by_destination)
     if is_plain and (known := routing.cached.get(key)) is not None:
         return known
-    flow = InputFlow(daddr, saddr, tos, skb.dev, protocol, skb.mark, skb.data, 0, 0, skb.tstamp_ns)
+    flow = input_flow(skb)
     looked_up = ip_route_input_noref(flow, routing)
     if is_plain and isinstance(looked_up, Route) and not looked_up.multipath:
         _keep(looked_up, key, routing)
@@ -166,18 +168,26 @@ def _told(flow: InputFlow, answer: Route | Refused) -> tuple[str, str, Mapping[s
     return "ip_route_input_noref", say, values
 
 
-def ip_rcv_options(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> Drop | None:
-    """Find the options of a datagram; a source route passes only where it is welcome.
+def ip_rcv_options(skb: SkBuff, route: Route, net: NetNamespace, trace: Trace | None) -> StageResult | Route:
+    """Decide whether a datagram passes with its options, and return the route that it has then.
 
     Kernel: net/ipv4/ip_input.c
     """
-    options = options_present(skb.data[: (skb.data[0] & 0x0F) << 2])
-    skb.cb = replace(skb.cb, options=options)
+    fault = ip_options_compile(skb, net.routing)
+    options = skb.cb.options
     if trace is not None:
-        trace.append(("ip_rcv_options", f"{options.optlen} bytes of options", {"optlen": options.optlen}))
-    if options.srr and not net.host.links[skb.dev].conf.accept_source_route:
-        return Drop(DropReason.NOT_SPECIFIED, "ip_rcv_finish")
-    return None
+        say = f"malformed at byte {fault} of the header" if fault else f"{options.optlen} bytes of options are good"
+        trace.append(("ip_options_compile", say, {"optlen": options.optlen, "fault": fault}))
+    if fault:
+        due = IcmpDue(PARAMETERPROB, 0, fault << 24, skb)
+        return StageResult(Drop(DropReason.IP_INHDR, "ip_rcv_options"), (Mib.IN_HDR_ERRORS,), icmp=(due,))
+    if not options.srr:
+        return route
+    if not net.host.links[skb.dev].conf.accept_source_route:
+        if trace is not None:
+            trace.append(("ip_rcv_options", f"{skb.dev} takes no source routes", {"accept_source_route": 0}))
+        return UNWELCOME
+    return ip_options_rcv_srr(skb, route, net.routing, trace)
 
 
 def _is_stray(skb: SkBuff, net: NetNamespace) -> bool:

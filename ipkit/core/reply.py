@@ -7,15 +7,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ipkit.core.host.fib import RouteType
-from ipkit.core.host.fib_lookup import inet_addr_type
-from ipkit.core.ip_options import ip_options_build, ip_options_echo
+from ipkit.core.ip_options import inet_current_timestamp, ip_options_build, ip_options_echo, ours_in
 from ipkit.core.route import OutputFlow, Refused, ip4_dst_hoplimit, ip_route_output_key
 from ipkit.core.skbuff import IpControlBlock, IpOptions, PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.wire.ipv4 import FLAG_DF, HEADER_BYTES, Ipv4Header, build, read
-
-DAY_MS = 86_400_000
 
 
 class Answer(NamedTuple):
@@ -32,11 +28,7 @@ class Answer(NamedTuple):
 def answered(skb: SkBuff, answer: Answer, net: NetNamespace) -> SkBuff | None:
     """Return the answer to a datagram as it is handed to ip_local_out; None: there is no way to send it."""
     header = read(skb.data)
-
-    def is_ours(address: int) -> bool:
-        return inet_addr_type(net.routing.tables, address) is not RouteType.UNICAST
-
-    options = ip_options_echo(skb.data[: header.header_bytes], skb.cb.options, is_ours)
+    options = ip_options_echo(skb.data[: header.header_bytes], skb.cb.options, ours_in(net.routing.tables))
     if options is None:
         return None
     flow = OutputFlow(
@@ -54,7 +46,7 @@ def answered(skb: SkBuff, answer: Answer, net: NetNamespace) -> SkBuff | None:
     if isinstance(route, Refused):
         return None
     source = answer.source or route.prefsrc
-    text = ip_options_build(options, header.saddr, source, skb.tstamp_ns // 1_000_000 % DAY_MS)
+    text = ip_options_build(options, header.saddr, source, inet_current_timestamp(skb.tstamp_ns))
     reserve = net.idents.reserve
     outer = Ipv4Header(
         version_ihl=0x45 + len(text) // 4,

@@ -12,9 +12,10 @@ from typing import Final, NamedTuple, TypeAlias
 from ipkit.core.host.fib import FibResult
 from ipkit.core.host.fib_rules import ROOT_UID, FibKey
 from ipkit.core.outcome.drop_reasons import DropReason
+from ipkit.core.skbuff import SkBuff
 from ipkit.core.state.routing import Routing
 from ipkit.core.wire.flow_keys import FlowKeys, outer_keys
-from ipkit.core.wire.ipv4 import PROTO_UDP
+from ipkit.core.wire.ipv4 import PROTO_UDP, unpack_from
 
 LOOPBACK_ADDRESS: Final = 0x7F000001
 SMALLEST_IP_MTU: Final = 68
@@ -33,6 +34,12 @@ class InputFlow(NamedTuple):
     sport: int = 0
     dport: int = 0
     now_ns: int = 0
+
+
+def input_flow(skb: SkBuff) -> InputFlow:
+    """Return the flow of a packet that came in."""
+    _, tos, _, _, _, _, protocol, _, saddr, daddr = unpack_from(skb.data)
+    return InputFlow(daddr, saddr, tos, skb.dev, protocol, skb.mark, skb.data, 0, 0, skb.tstamp_ns)
 
 
 class OutputFlow(NamedTuple):

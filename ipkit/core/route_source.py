@@ -111,3 +111,18 @@ def fib_compute_spec_dst(routing: Routing, flow: InputFlow, route: Route) -> int
     if not result.errno:
         return fib_result_prefsrc(tables, result)
     return inet_select_addr(tables, flow.iif, flow.saddr, SCOPE_UNIVERSE)
+
+
+def ip_rt_get_source(routing: Routing, flow: InputFlow, route: Route) -> int:
+    """Return the address that a packet on its way records: its source's where it is ours, else the outgoing side's.
+
+    Kernel: net/ipv4/route.c
+    """
+    if route.iif is None:
+        return flow.saddr
+    tables = routing.tables
+    tos = flow.tos & tables.kernel.tos_key.value
+    found = fib_lookup(tables, FibKey(flow.daddr, flow.saddr, tos, flow.iif, route.dev, flow.mark))
+    if not found.errno:
+        return fib_result_prefsrc(tables, found)
+    return inet_select_addr(tables, route.dev, route.gateway or flow.daddr, SCOPE_UNIVERSE)

@@ -11,10 +11,9 @@ from types import MappingProxyType
 from typing import Final
 
 from ipkit.core.host.config import HostConfig
-from ipkit.core.host.fib import RouteType
-from ipkit.core.host.fib_lookup import inet_addr_type
 from ipkit.core.host.kernel import CmsgKinds
 from ipkit.core.inet_sock import InetSock, PmtuDisc, SockKind
+from ipkit.core.ip_options import ours_in
 from ipkit.core.options_get import ip_options_get
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.wire.cmsg import INT_BYTES, read_int
@@ -129,9 +128,7 @@ def _unicast_if(sock: InetSock, value: int, net: NetNamespace) -> int:
 
 
 def _options(sock: InetSock, value: bytes, net: NetNamespace) -> int:
-    options = ip_options_get(
-        value, lambda address: inet_addr_type(net.routing.tables, address) is not RouteType.UNICAST
-    )
+    options = ip_options_get(value, ours_in(net.routing.tables))
     if options is None:
         return EINVAL
     sock.options = options

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from tomllib import loads
 from typing import Any, Final
@@ -34,22 +34,8 @@ BETWEEN_FRAMES_NS: Final = 1_000_000
 
 PARTS: Final = ("out", "counters", "icmp_send")
 
-OPTIONS: Final = "options are not compiled yet"
 LEARNING: Final = "path MTUs and neighbours are not learnt yet"
-NOT_YET: Final = {
-    "arp": LEARNING, "neigh": LEARNING, "pmtu_fwd": LEARNING, "pmtu_fwd_use": LEARNING, "opt_echo": OPTIONS,
-    "options": OPTIONS, "srcroute": OPTIONS, "srcroute_fwdoff": OPTIONS,
-}  # fmt: skip
-NOT_YET_STEPS: Final[Mapping[str, Iterable[int]]] = {
-    "df": (50,),
-    "frag_mtu100": range(12, 27),
-    "frag_mtu576": range(12, 28),
-    "frag_mtu68": range(12, 27),
-    "redirect": (8, 9),
-    "redirect_off": (8,),
-    "ttl": (41, 42, 43, 44),
-}
-"""Steps in scenarios of this part that need options."""
+NOT_YET: Final = {"arp": LEARNING, "neigh": LEARNING, "pmtu_fwd": LEARNING, "pmtu_fwd_use": LEARNING}
 
 BY_CHANCE: Final = {"reasm_thresh": (8,), "reasm_timer": (15,)}
 """What the driver's buffers are charged with decides; two timers go off in one moment."""
@@ -66,6 +52,8 @@ OTHER_STACKS: Final = re.compile("arp_rcv|llc_rcv|ip6_rcv_core|__netif_receive_s
 INLINED: Final = {
     "ip_rcv_finish": "ip_rcv_finish_core",
     "ip_mr_input": "ip_rcv_finish_core",
+    "ip_options_rcv_srr": "ip_rcv_finish_core",
+    "ip_rcv_options": "ip_rcv_finish_core",
     "ip_frag_queue": "ip_defrag",
     "icmp_unreach": "icmp_rcv",
 }
@@ -161,7 +149,7 @@ def _named(counters: Mapping[Counted, int]) -> dict[str, int]:
 def judged(name: str, *machines: Machine) -> Iterator[tuple[Step, Observed, Observed]]:
     """Yield the steps of a scenario in which two machines are to agree, and what each showed."""
     scenario = load(name)
-    skipped = {*NOT_YET_STEPS.get(name, ()), *BY_CHANCE.get(name, ())}
+    skipped = BY_CHANCE.get(name, ())
     one, other = (machine.play(scenario) for machine in machines)
     for step, left, right in zip(scenario.steps, one, other, strict=True):
         if isinstance(step.action, Inject | Wait) and step.number not in skipped:

@@ -15,6 +15,7 @@ from ipkit.core.wire.checksum import csum_fold, csum_partial
 HEADER_BYTES: Final = 20
 MAX_HEADER_BYTES: Final = 60
 CHECK_AT: Final = 10
+DADDR_AT: Final = 16
 PLAIN_FIRST_BYTE: Final = 0x45  # version 4, no options
 MAX_TOTAL_BYTES: Final = 65535
 

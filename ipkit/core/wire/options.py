@@ -1,4 +1,4 @@
-"""The IPv4 options: their numbers, and which of them go into every fragment.
+"""The IPv4 options: their numbers and flags, and which of them go into every fragment.
 
 Law: numbers and extents only. What a malformed option earns is ip_options_compile's to say.
 """
@@ -23,6 +23,14 @@ COPIED: Final = 0x80
 """The bit of an option's number that asks for a copy in every fragment (RFC 791)."""
 
 MAX_OPTION_BYTES: Final = 40
+
+ADDRESS_BYTES: Final = 4
+ROUTE_HEAD: Final = 3  # number, length, pointer
+TIMESTAMP_HEAD: Final = 4  # and overflow with flag
+
+TS_ONLY: Final = 0
+TS_AND_ADDRESS: Final = 1
+TS_PRESPECIFIED: Final = 3
 
 
 class Option(NamedTuple):
