@@ -82,6 +82,8 @@ The floor plan: each kernel function and the room it lives in.
     neigh_event_send               neighbour.py
     neigh_output                   neighbour.py
     neigh_resolve_output           neighbour.py
+    ipv4_conntrack_defrag          nf_defrag.py
+    nf_ct_ipv4_gather_frags        nf_defrag.py
     ip_options_get                 options_get.py
     __ip_local_out                 output.py
     dst_output                     output.py

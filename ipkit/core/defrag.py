@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import Any, Final, NamedTuple, cast
 
 from ipkit.core.defrag_queue import ip_frag_queue, keeps_df
+from ipkit.core.host.fib_explain import Trace
 from ipkit.core.host.kernel import FragMemory
 from ipkit.core.outcome.counters import Mib
 from ipkit.core.outcome.defrag_exits import EVICTED, NO_ROOM, QUEUED, TIMED_OUT, TOO_FAR, Exit, Fate
@@ -20,6 +21,7 @@ from ipkit.core.overlap import Policy, kernel_policy
 from ipkit.core.skbuff import IpControlBlock, IpSkbFlag, SkBuff
 from ipkit.core.state.frag_queue import FragKey, Fragment, FragQueue, made_fragment
 from ipkit.core.state.frag_queues import FragQueues
+from ipkit.core.state.netns import NetNamespace
 from ipkit.core.wire.ipv4 import OFFSET_MASK, unpack_keyed_from
 
 
@@ -169,7 +171,17 @@ class Defragged(NamedTuple):
     fallen: Sequence[Fallen] = ()
 
 
-WAITS: Final = Queued("reassembly")
+WAITS: Final = Queued("reassembly", "ip_defrag")
+
+
+def put_together(skb: SkBuff, user: int, net: NetNamespace, trace: Trace | None) -> Defragged:
+    """Give a fragment to those of its datagram that wait on this host."""
+    vif = net.host.links[vrf].ifindex if (vrf := net.routing.tables.vrfs.get(skb.dev, "")) else 0
+    answer = ip_defrag(skb, user, vif, net.frags)
+    if trace is not None:
+        counted = " ".join(mib.value for mib in answer.mibs)
+        trace.append(("ip_defrag", counted, {"fallen": len(answer.fallen), "waiting": len(net.frags.queues)}))
+    return answer
 
 
 def ip_defrag(skb: SkBuff, user: int, vif: int, frags: FragQueues) -> Defragged:
@@ -198,13 +210,15 @@ def ip_defrag(skb: SkBuff, user: int, vif: int, frags: FragQueues) -> Defragged:
 def _whole(queue: FragQueue, last: SkBuff, user: int) -> SkBuff:
     """Return the datagram: the first fragment's notes, the last arrival's device, time and route.
 
-    For local delivery the pieces are joined. Others get them as the list that ip_do_fragment can take apart again.
+    For local delivery the pieces are joined. Others get them as the list that ip_do_fragment can take apart again,
+    unless the capture has not all of them.
     """
     head = queue.pieces[0]
     first = cast("SkBuff", head.tag)
     data, followers = queue.datagram, queue.pieces[1:]
-    if user == DefragUser.LOCAL_DELIVER:
-        followers = []
+    known = _known_bytes(queue.pieces)
+    if user == DefragUser.LOCAL_DELIVER or known < queue.len:
+        data, followers = data[: head.header_bytes + known], []
     else:
         data = data[: head.header_bytes + head.end]
     return SkBuff(
@@ -221,4 +235,17 @@ def _whole(queue: FragQueue, last: SkBuff, user: int) -> SkBuff:
         ),
         frag_list=tuple(SkBuff(piece.payload, last.dev, first.pkt_type, last.tstamp_ns) for piece in followers),
         mark=first.mark,
+        on_wire=len(queue.datagram) if known < queue.len else 0,
     )
+
+
+def _known_bytes(pieces: Sequence[Fragment]) -> int:
+    """Return how far the data reaches before the first byte that the capture cut off."""
+    for piece in pieces:
+        came = cast("SkBuff", piece.tag)
+        if came.on_wire:
+            header = unpack_keyed_from(came.data)
+            stop: int = ((header[4] & OFFSET_MASK) << 3) + len(came.data) - ((header[0] & 0x0F) << 2)
+            if stop < piece.end:
+                return max(stop, piece.start)
+    return pieces[-1].end

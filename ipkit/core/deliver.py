@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from ipkit.core.defrag import DefragUser, ip_defrag
+from ipkit.core.defrag import DefragUser, put_together
 from ipkit.core.hooks import PolicyDirection, xfrm_policy_blocks
 from ipkit.core.host.fib_explain import Trace
 from ipkit.core.icmp_receive import icmp_rcv
 from ipkit.core.listeners import raw_local_deliver
 from ipkit.core.outcome.counters import Counted, Mib
 from ipkit.core.outcome.drop_reasons import DropReason
-from ipkit.core.outcome.verdict import Delivered, Drop, IcmpDue, Next, Queued, StageResult
+from ipkit.core.outcome.verdict import Delivered, Drop, IcmpDue, Next, StageResult
 from ipkit.core.skbuff import SkBuff
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.tcp_receive import tcp_v4_rcv
@@ -59,9 +59,6 @@ NO_POLICY: Final = frozenset({PROTO_ICMP, PROTO_TCP, PROTO_UDP, PROTO_UDPLITE})
 """Protocols that ask IPsec policy themselves (no_policy)."""
 
 
-WAITS: Final = Queued("reassembly", "ip_defrag")
-
-
 def ip_local_deliver(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:
     """Put fragments together; what is whole goes on.
 
@@ -69,15 +66,13 @@ def ip_local_deliver(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> Sta
     Exits: Next(ip_local_deliver_finish); Queued; Drop(NOT_SPECIFIED, DUP_FRAG)
     """
     if not (skb.data[6] << 8 | skb.data[7]) & (FLAG_MF | OFFSET_MASK):
+        if skb.frag_list:
+            skb.data, skb.frag_list = skb.linear, ()
         return StageResult(Next("ip_local_deliver_finish", skb))
-    vif = net.host.links[vrf].ifindex if (vrf := net.routing.tables.vrfs.get(skb.dev, "")) else 0
-    outcome, mibs, fallen = ip_defrag(skb, DefragUser.LOCAL_DELIVER, vif, net.frags)
-    if trace is not None:
-        counted = " ".join(mib.value for mib in mibs)
-        trace.append(("ip_defrag", counted, {"fallen": len(fallen), "waiting": len(net.frags.queues)}))
+    outcome, mibs, _ = put_together(skb, DefragUser.LOCAL_DELIVER, net, trace)
     if isinstance(outcome, SkBuff):
         return StageResult(Next("ip_local_deliver_finish", outcome), mibs)
-    return StageResult(outcome if isinstance(outcome, Drop) else WAITS, mibs)
+    return StageResult(outcome, mibs)
 
 
 def ip_local_deliver_finish(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:

@@ -43,13 +43,13 @@ def ip_forward(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResu
     host, route, data = net.host, skb.route, skb.data
     if skb.pkt_type is not PacketType.HOST or route is None:
         return NOT_FOR_US
-    if host.policies and xfrm_policy_blocks(host, PolicyDirection.FWD, data, skb.dev, route.dev):
+    if host.policies and xfrm_policy_blocks(host, PolicyDirection.FWD, skb.linear, skb.dev, route.dev):
         return FORBIDDEN
     ttl = data[8]
     if ttl <= 1:
         due = IcmpDue(TIME_EXCEEDED, EXC_TTL, 0, skb)
         return StageResult(TOO_MANY_HOPS, (Mib.IN_HDR_ERRORS,), icmp=(due,))
-    if host.policies and xfrm_policy_blocks(host, PolicyDirection.OUT, data, skb.dev, route.dev):
+    if host.policies and xfrm_policy_blocks(host, PolicyDirection.OUT, skb.linear, skb.dev, route.dev):
         return FORBIDDEN
     if skb.cb.options.is_strictroute and route.uses_gateway:
         return NOT_FOR_US._replace(icmp=(IcmpDue(DEST_UNREACH, SR_FAILED, 0, skb),))

@@ -7,11 +7,11 @@ are due go off before the frame that brought the time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple
 
-from ipkit.core.defrag import Fallen, ip_expire, owed_about
+from ipkit.core.defrag import Fallen, ip_expire
 from ipkit.core.eth_type_trans import COOKED, eth_type_trans, vlan_do_receive
 from ipkit.core.forward_report import (
     CUT_SHORT,
@@ -25,6 +25,7 @@ from ipkit.core.forward_report import (
     ending_of,
     trace_keys,
 )
+from ipkit.core.frag_timeout import owed_for_timeout
 from ipkit.core.frames import Frame, FrameBatch
 from ipkit.core.host.config import HostConfig, Link, LinkKind
 from ipkit.core.journey import run, run_owed
@@ -33,12 +34,11 @@ from ipkit.core.link_receive import NOT_IPV4, ipv4_at
 from ipkit.core.neighbour import wire_of
 from ipkit.core.outcome.counters import Counted
 from ipkit.core.outcome.journal import EmittedKind, Journal
-from ipkit.core.outcome.verdict import IcmpDue, Transmitted
+from ipkit.core.outcome.verdict import Transmitted
 from ipkit.core.rows import frame_keys, header_keys, time_text
 from ipkit.core.skbuff import IpControlBlock, IpOptions, PacketType, SkBuff
 from ipkit.core.state.neighbour_table import MOST_ASSUMED
 from ipkit.core.state.netns import namespace_of
-from ipkit.core.wire.icmp import EXC_FRAGTIME, TIME_EXCEEDED
 from ipkit.core.wire.ipv4 import HEADER_BYTES, PROTO_TCP, address_text
 from ipkit.core.wire.link import EN10MB, RAW, TYPED_LINKS
 from ipkit.errors import HostError
@@ -232,7 +232,8 @@ class ForwardLane:
         skb, row, at = received
         end = batch.start[row] + batch.captured[row]
         keys = frame_keys(batch, row) | header_keys(batch.data, at, end)
-        keys["length"] = skb.length
+        # What completed a datagram in transit has become the whole.
+        keys["length"] = skb.length if not skb.cb.frag_max_size else batch.data[at + 2] << 8 | batch.data[at + 3]
         keys |= ending_keys(ending)
         if skb.cb.iif:
             keys["iif"] = skb.cb.iif
@@ -272,11 +273,10 @@ class ForwardLane:
         journal = Journal(self._counters)
         for mib in fallen.exit.mibs:
             self._counters[mib] = self._counters.get(mib, 0) + 1
-        first = owed_about(fallen.queue)
         due_ns = fallen.queue.expires_ns
-        if first is not None and isinstance(first.tag, SkBuff):
-            about = replace(first.tag, tstamp_ns=due_ns)
-            run_owed(IcmpDue(TIME_EXCEEDED, EXC_FRAGTIME, 0, about), self._net, journal)
+        due = owed_for_timeout(fallen.queue, self._net)
+        if due is not None:
+            run_owed(due, self._net, journal)
         if journal.emitted:
             self._put_on_wire(like._replace(time_ns=due_ns), journal, frames)
         reason = fallen.exit.reason.value if fallen.exit.reason is not None else ""

@@ -92,6 +92,7 @@ class InetSock:
     uc_dev: str = ""
     options: OutgoingOptions = NO_OPTIONS
     hdrincl: bool = False
+    nodefrag: bool = False
     recverr: bool = False
     broadcast: bool = False
     dontroute: bool = False

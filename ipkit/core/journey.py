@@ -18,6 +18,7 @@ from ipkit.core.host.fib import Route
 from ipkit.core.host.fib_explain import Trace
 from ipkit.core.icmp_send import IcmpSent, icmp_send
 from ipkit.core.journey_words import told_icmp, told_outcome, told_output
+from ipkit.core.nf_defrag import ipv4_conntrack_defrag
 from ipkit.core.outcome.counters import Counted, Mib
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.journal import Emitted, EmittedKind, End, Journal, Step
@@ -33,6 +34,7 @@ Stage: TypeAlias = Callable[[SkBuff, NetNamespace, Trace | None], StageResult]
 
 _STAGES: Final[dict[str, Stage]] = {
     "ip_rcv": ip_rcv,
+    "ipv4_conntrack_defrag": ipv4_conntrack_defrag,
     "ip_rcv_finish": ip_rcv_finish,
     "ip_error": ip_error,
     "ip_local_deliver": ip_local_deliver,

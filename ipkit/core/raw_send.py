@@ -23,6 +23,7 @@ from typing import Final
 
 from ipkit.core.append_data import SendFlag, Shutdown, ip_append_data
 from ipkit.core.cmsg import IpcmCookie, ip_cmsg_send, ipcm_init_sk
+from ipkit.core.defrag import DefragUser
 from ipkit.core.hooks import HookPoint, HookVerdict, nf_hook
 from ipkit.core.host.fib import SCOPE_LINK, Route, RouteFlag
 from ipkit.core.host.kernel import HeaderTooShort
@@ -37,6 +38,7 @@ from ipkit.core.make_skb import (
     owner_of,
     release,
 )
+from ipkit.core.nf_defrag import nf_ct_ipv4_gather_frags
 from ipkit.core.outcome.counters import Mib
 from ipkit.core.output import dst_output
 from ipkit.core.route import OutputFlow, Refused
@@ -257,12 +259,17 @@ def _sent_as_written(sock: InetSock, message: Message, route: Route, net: NetNam
     header = read(data)
     if header.protocol == PROTO_ICMP and len(data) >= header.header_bytes + icmp.HEADER_BYTES:
         icmp_out_count(data[header.header_bytes :], result)
-    answer = nf_hook(net.host, HookPoint.LOCAL_OUT, data, oif=route.dev)
+    skb = SkBuff(data, route.dev, PacketType.OUTGOING, message.now_ns, route, mark=sock.mark)
+    if net.host.conntrack and header.is_fragment and not sock.nodefrag:
+        gathered = nf_ct_ipv4_gather_frags(skb, DefragUser.CONNTRACK_OUT, net)
+        result.mibs.update(gathered.mibs)
+        if not isinstance(gathered.outcome, SkBuff):
+            return 0
+    answer = nf_hook(net.host, HookPoint.LOCAL_OUT, skb.linear, oif=route.dev)
     if answer is HookVerdict.STOLEN:
         return 0
     error = EPERM
     if answer is HookVerdict.ACCEPT:
-        skb = SkBuff(data, route.dev, PacketType.OUTGOING, message.now_ns, route, mark=sock.mark)
         result.output = dst_output(skb, net, owner_of(sock))
         result.mibs.update(result.output.mibs)
         error = result.output.errno

@@ -14,6 +14,7 @@ from typing import Final
 from ipkit.core.host.fib import Route, RouteFlag, RouteType
 from ipkit.core.host.fib_explain import Trace
 from ipkit.core.ip_options_compile import ip_options_compile
+from ipkit.core.nf_defrag import is_gathered
 from ipkit.core.outcome.counters import Counted, Mib
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.verdict import Drop, IcmpDue, Next, StageResult
@@ -46,12 +47,16 @@ SHORT: Final = Drop(DropReason.IP_INHDR, "ip_rcv_core")
 UNWELCOME: Final = StageResult(Drop(DropReason.NOT_SPECIFIED, "ip_rcv_options"))
 
 
-def ip_rcv(skb: SkBuff, _net: NetNamespace, trace: Trace | None) -> StageResult:
-    """Take what a link brought; PRE_ROUTING stands behind.
+def ip_rcv(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:
+    """Take what a link brought; PRE_ROUTING stands behind, and before all else there what conntrack puts together.
 
     Kernel: net/ipv4/ip_input.c
+    Exits: those of ip_rcv_core; Next(ipv4_conntrack_defrag)
     """
-    return ip_rcv_core(skb, trace)
+    result = ip_rcv_core(skb, trace)
+    if net.host.conntrack and isinstance(result.outcome, Next) and is_gathered(skb):
+        return result._replace(outcome=Next("ipv4_conntrack_defrag", skb))
+    return result
 
 
 def ip_rcv_core(skb: SkBuff, trace: Trace | None) -> StageResult:

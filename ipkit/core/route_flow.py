@@ -39,7 +39,7 @@ class InputFlow(NamedTuple):
 def input_flow(skb: SkBuff) -> InputFlow:
     """Return the flow of a packet that came in."""
     _, tos, _, _, _, _, protocol, _, saddr, daddr = unpack_from(skb.data)
-    return InputFlow(daddr, saddr, tos, skb.dev, protocol, skb.mark, skb.data, 0, 0, skb.tstamp_ns)
+    return InputFlow(daddr, saddr, tos, skb.dev, protocol, skb.mark, skb.linear, 0, 0, skb.tstamp_ns)
 
 
 class OutputFlow(NamedTuple):

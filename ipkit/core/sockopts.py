@@ -35,7 +35,7 @@ def setsockopt(sock: InetSock, name: str, value: bytes, net: NetNamespace) -> in
     """
     if name in _UDP_ONLY and sock.kind not in (SockKind.UDP, SockKind.UDPLITE):
         return ENOPROTOOPT
-    if name == "IP_HDRINCL" and sock.kind is not SockKind.RAW:
+    if name in _RAW_ONLY and sock.kind is not SockKind.RAW:
         return ENOPROTOOPT
     by_bytes = _BY_BYTES.get(name)
     if by_bytes is not None:
@@ -172,6 +172,7 @@ def link_name(host: HostConfig, ifindex: int) -> str | None:
 _FLAGS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "IP_HDRINCL": "hdrincl",
+        "IP_NODEFRAG": "nodefrag",
         "IP_RECVERR": "recverr",
         "IP_MULTICAST_LOOP": "mc_loop",
         "SO_BROADCAST": "broadcast",
@@ -206,9 +207,10 @@ _BY_BYTES: Final[Mapping[str, _ByBytes]] = MappingProxyType(
 )
 
 _UDP_ONLY: Final = frozenset({"UDP_CORK", "UDP_SEGMENT"})
-_ONE_BYTE_WILL_DO: Final = frozenset(
-    {"IP_TOS", "IP_TTL", "IP_MTU_DISCOVER", "IP_MULTICAST_TTL", "IP_MULTICAST_LOOP", "IP_RECVERR", "IP_HDRINCL"}
-)
+_RAW_ONLY: Final = frozenset({"IP_HDRINCL", "IP_NODEFRAG"})
+_ONE_BYTE_WILL_DO: Final = _RAW_ONLY | {
+    "IP_TOS", "IP_TTL", "IP_MTU_DISCOVER", "IP_MULTICAST_TTL", "IP_MULTICAST_LOOP", "IP_RECVERR",
+}  # fmt: skip
 
 SOCKET_OPTIONS: Final = (*_FLAGS, *_BY_NUMBER, *_BY_BYTES)
 """Every option that can be set."""

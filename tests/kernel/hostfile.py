@@ -61,6 +61,7 @@ class HostText:
     nexthops: tuple[str, ...] = ()
     neigh_default: str = "assume"
     default_rules: bool = True
+    conntrack: bool = False
     listen: tuple[Mapping[str, Any], ...] = ()
 
     @property
@@ -88,6 +89,7 @@ def from_mapping(host: Mapping[str, Any]) -> HostText:
         sysctl={name: str(value) for name, value in host.get("sysctl", {}).items()},
         neigh_default=host.get("neigh_default", "assume"),
         default_rules=host.get("default_rules", True),
+        conntrack=host.get("conntrack", False),
         listen=tuple(host.get("listen", ())),
         **lines,
     )

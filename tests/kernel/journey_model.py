@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from tomllib import loads
 from typing import Any, Final
 
-from ipkit.core.defrag import ip_expire, owed_about
+from ipkit.core.defrag import ip_expire
 from ipkit.core.eth_type_trans import eth_type_trans, vlan_do_receive
+from ipkit.core.frag_timeout import owed_for_timeout
 from ipkit.core.host.build import build_host
 from ipkit.core.host.config import HostConfig
 from ipkit.core.host.kernel import LINUX_6_18, KernelProfile
@@ -17,7 +17,7 @@ from ipkit.core.journey import run, run_owed
 from ipkit.core.link_receive import NOT_IPV4, ipv4_at
 from ipkit.core.outcome.counters import Counted
 from ipkit.core.outcome.journal import Journal
-from ipkit.core.outcome.verdict import Drop, IcmpDue
+from ipkit.core.outcome.verdict import Drop
 from ipkit.core.skbuff import IpControlBlock, PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace, namespace_of
 from tests.kernel.machines import Machine
@@ -46,8 +46,10 @@ SCENARIOS: Final = [
     if name not in NOT_YET and any(isinstance(step.action, Inject) for step in load(name).steps)
 ]
 
-OTHER_STACKS: Final = re.compile("arp_rcv|llc_rcv|ip6_rcv_core|__netif_receive_skb_core|inet_frag_rbtree_purge")
-"""Functions that drop what is not IPv4, or fragments that came before."""
+OTHER_STACKS: Final = re.compile(
+    "arp_rcv|llc_rcv|ip6_rcv_core|__netif_receive_skb_core|inet_frag_rbtree_purge|skb_release_data"
+)
+"""Functions that drop what is not IPv4, or fragments that came before and what is made of them."""
 
 INLINED: Final = {
     "ip_rcv_finish": "ip_rcv_finish_core",
@@ -122,9 +124,9 @@ def _waited(net: NetNamespace, now_ns: int) -> Observed:
     for queue, exit_ in ip_expire(net.frags, now_ns):
         for mib in exit_.mibs:
             journal.counters[mib] = journal.counters.get(mib, 0) + 1
-        first = owed_about(queue)
-        if first is not None and isinstance(first.tag, SkBuff):
-            run_owed(IcmpDue(11, 1, 0, replace(first.tag, tstamp_ns=now_ns)), net, journal)
+        due = owed_for_timeout(queue, net)
+        if due is not None:
+            run_owed(due, net, journal)
     return _seen(journal)
 
 

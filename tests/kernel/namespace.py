@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
-from tests.kernel import lookups, system
+from tests.kernel import conntrack, lookups, system
 from tests.kernel.counters import CounterFiles
 from tests.kernel.hostfile import HostText, LinkText, from_mapping, from_toml
 from tests.kernel.lookups import Answer, Lookup
@@ -137,6 +137,8 @@ class Namespace:
             self._batch(["rule flush", "rule del pref 0"])
         self._batch(f"rule add {line}" for line in host.rules)
         self._batch(f"neigh replace {line}" for line in host.neigh)
+        if host.conntrack:
+            conntrack.switch_on()
         self.collect()
 
     def _write_sysctls(self, values: Mapping[str, str]) -> None:

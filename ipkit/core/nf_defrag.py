@@ -1,0 +1,46 @@
+"""Connection tracking's reassembly: whoever tracks connections wants datagrams whole, also those in transit.
+
+Law: it stands before everything else of its hook, and waits apart from local delivery. What this host sent to itself
+was seen on its way out.
+"""
+
+from __future__ import annotations
+
+from ipkit.core.defrag import DefragUser, Defragged, put_together
+from ipkit.core.host.fib_explain import Trace
+from ipkit.core.outcome.verdict import Next, StageResult
+from ipkit.core.skbuff import SkBuff
+from ipkit.core.state.netns import NetNamespace
+from ipkit.core.wire.ipv4 import FLAG_MF, OFFSET_MASK
+
+
+def is_gathered(skb: SkBuff) -> bool:
+    """Tell whether a datagram is a fragment that was not seen before."""
+    return bool((skb.data[6] << 8 | skb.data[7]) & (FLAG_MF | OFFSET_MASK)) and skb.route is None
+
+
+def ipv4_conntrack_defrag(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:
+    """Hold a fragment back until its datagram is whole; that one goes on, and can be taken apart again.
+
+    Kernel: net/ipv4/netfilter/nf_defrag_ipv4.c
+    Exits: Next(ip_rcv_finish); Queued; Drop(NOT_SPECIFIED, DUP_FRAG)
+    """
+    outcome, mibs, _ = nf_ct_ipv4_gather_frags(skb, DefragUser.CONNTRACK_IN, net, trace)
+    if isinstance(outcome, SkBuff):
+        return StageResult(Next("ip_rcv_finish", skb), mibs)
+    return StageResult(outcome, mibs)
+
+
+def nf_ct_ipv4_gather_frags(skb: SkBuff, user: int, net: NetNamespace, trace: Trace | None = None) -> Defragged:
+    """Put a fragment with its like; the one that completes them becomes the whole datagram.
+
+    That the whole forbids fragmenting binds only where one of its fragments would not have fitted either.
+    Kernel: net/ipv4/netfilter/nf_defrag_ipv4.c
+    """
+    answer = put_together(skb, user, net, trace)
+    whole = answer.outcome
+    if isinstance(whole, SkBuff):
+        skb.data, skb.pkt_type, skb.cb, skb.mark = whole.data, whole.pkt_type, whole.cb, whole.mark
+        skb.frag_list, skb.on_wire, skb.gso_size, skb.ignore_df = whole.frag_list, whole.on_wire, 0, True
+        return answer._replace(outcome=skb)
+    return answer
