@@ -6,7 +6,7 @@ was seen on its way out.
 
 from __future__ import annotations
 
-from ipkit.core.defrag import DefragUser, Defragged, put_together
+from ipkit.core.defrag import Defragged, DefragUser, put_together
 from ipkit.core.host.fib_explain import Trace
 from ipkit.core.outcome.verdict import Next, StageResult
 from ipkit.core.skbuff import SkBuff
