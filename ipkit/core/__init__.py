@@ -57,10 +57,12 @@ The floor plan: each kernel function and the room it lives in.
     fib_sync_down_dev              host/routes.py
     jhash_2words                   host/siphash.py
     siphash                        host/siphash.py
+    icmp_redirect                  icmp_errors.py
+    icmp_socket_deliver            icmp_errors.py
+    icmp_unreach                   icmp_errors.py
     icmp_echo                      icmp_receive.py
     icmp_rcv                       icmp_receive.py
     icmp_timestamp                 icmp_receive.py
-    icmp_unreach                   icmp_receive.py
     ping_rcv                       icmp_receive.py
     icmp_send                      icmp_send.py
     inet_current_timestamp         ip_options.py

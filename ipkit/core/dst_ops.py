@@ -1,17 +1,17 @@
 """What a route learns: path MTUs, redirects, next hops that fail.
 
 Law: only the store of exceptions changes. Routes that packets carry stay what they were; the next lookup sees what was
-learnt.
+learnt. Whether a message may teach anything at all is not asked here.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import Enum
 from typing import Final, NamedTuple
 
-from ipkit.core.host.fib import NextHop, Route, RouteFlag, RouteType
+from ipkit.core.host.fib import FibEntry, NextHop, Route, RouteFlag, RouteType
 from ipkit.core.host.fib_lookup import LIMITED_BROADCAST, inet_addr_type, is_zeronet
+from ipkit.core.host.kernel import PmtuFloor
 from ipkit.core.host.multipath import VALID_STATES
 from ipkit.core.route_flow import OutputFlow, Refused, is_multicast
 from ipkit.core.route_mtu import dst_mtu, ip_mtu_locked
@@ -25,13 +25,21 @@ REDIRECT_LIFE_NS: Final = 300 * NS_PER_S
 """How long a redirect is obeyed (ip_rt_gc_timeout)."""
 
 REDIRECT_CODES: Final = 4
+REDIRECT_CODE_BITS: Final = 7
 
 
 class Learnt(Enum):
-    """What became of a lesson."""
+    """What became of a lesson, and why."""
 
-    STORED = "stored"
-    IGNORED = "ignored"
+    STORED = "learnt"
+    NO_ROUTE = "no route of ours leads there"
+    MTU_LOCKED = "its mtu is locked"
+    SMALLER_MTU = "a smaller mtu is in force"
+    KNOWN = "known already"
+    UNKNOWN_CODE = "a redirect of no known kind"
+    OTHER_GATEWAY = "not from the gateway in use"
+    NOT_ACCEPTED = "redirects are not accepted"
+    NOT_CREDIBLE = "the new gateway is not to be believed"
     ASK_NEIGHBOUR = "the new gateway has to be resolved first"
 
 
@@ -42,29 +50,32 @@ def ip_rt_update_pmtu(routing: Routing, flow: OutputFlow, route: Route, mtu: int
     """
     host, now = routing.host, flow.now_ns
     current = dst_mtu(route, host, now)
-    if ip_mtu_locked(route) or current < mtu:
-        return Learnt.IGNORED
+    if ip_mtu_locked(route):
+        return Learnt.MTU_LOCKED
+    if current < mtu:
+        return Learnt.SMALLER_MTU
     locked = mtu < host.net.route_min_pmtu
     if locked:
-        mtu = min(current, host.net.route_min_pmtu)
+        mtu = host.net.route_min_pmtu
+        if host.kernel.pmtu_floor is PmtuFloor.NEVER_RAISES:
+            mtu = min(current, mtu)
     life = host.net.route_mtu_expires * NS_PER_S
     if route.pmtu == mtu and not locked and now < route.expires_ns - life // 2:
-        return Learnt.IGNORED
+        return Learnt.KNOWN
     ways = _ways_to(routing, flow)
-    for entry_route, nexthop in ways:
-        if entry_route.entry is not None:
-            lesson = RouteException(entry_route.entry, nexthop, 0, mtu, locked, now + life)
-            routing.exceptions.update_or_create(flow.daddr, lesson, now)
-    return Learnt.STORED if ways else Learnt.IGNORED
+    for entry, nexthop in ways:
+        lesson = RouteException(entry, nexthop, 0, mtu, locked, now + life)
+        routing.exceptions.update_or_create(flow.daddr, lesson, now)
+    return Learnt.STORED if ways else Learnt.NO_ROUTE
 
 
-def _ways_to(routing: Routing, flow: OutputFlow) -> list[tuple[Route, NextHop]]:
+def _ways_to(routing: Routing, flow: OutputFlow) -> list[tuple[FibEntry, NextHop]]:
     """Return every next hop that a lesson about a destination is noted on: all of a multipath route."""
     route = ip_route_output_key(flow, routing)
     if isinstance(route, Refused) or route.entry is None or route.nexthop is None:
         return []
     several = route.entry.nexthops if len(route.entry.nexthops) > 1 else (route.nexthop,)
-    return [(route, nexthop) for nexthop in several]
+    return [(route.entry, nexthop) for nexthop in several]
 
 
 def ipv4_update_pmtu(routing: Routing, flow: OutputFlow, mtu: int) -> Learnt:
@@ -73,7 +84,7 @@ def ipv4_update_pmtu(routing: Routing, flow: OutputFlow, mtu: int) -> Learnt:
     Kernel: net/ipv4/route.c
     """
     route = ip_route_output_key(flow, routing)
-    return Learnt.IGNORED if isinstance(route, Refused) else ip_rt_update_pmtu(routing, flow, route, mtu)
+    return Learnt.NO_ROUTE if isinstance(route, Refused) else ip_rt_update_pmtu(routing, flow, route, mtu)
 
 
 class Redirect(NamedTuple):
@@ -91,25 +102,35 @@ def ipv4_redirect(routing: Routing, flow: OutputFlow, redirect: Redirect) -> Lea
     Kernel: net/ipv4/route.c
     """
     route = ip_route_output_key(flow, routing)
-    if isinstance(route, Refused) or redirect.code >= REDIRECT_CODES:
-        return Learnt.IGNORED
-    if not route.uses_gateway or route.gateway != redirect.old_gateway or not _is_credible(routing, redirect):
-        return Learnt.IGNORED
+    if isinstance(route, Refused):
+        return Learnt.NO_ROUTE
+    if redirect.code & REDIRECT_CODE_BITS >= REDIRECT_CODES:
+        return Learnt.UNKNOWN_CODE
+    if _first_hop(route, flow) != redirect.old_gateway:
+        return Learnt.OTHER_GATEWAY
+    if not routing.host.links[redirect.dev].conf.accept_redirects:
+        return Learnt.NOT_ACCEPTED
+    if not _is_credible(routing, redirect):
+        return Learnt.NOT_CREDIBLE
     if not _is_resolved(routing, route.dev, redirect.new_gateway):
         return Learnt.ASK_NEIGHBOUR
     if route.entry is None or route.nexthop is None:
-        return Learnt.IGNORED
+        return Learnt.NO_ROUTE
     lesson = RouteException(route.entry, route.nexthop, redirect.new_gateway, expires_ns=flow.now_ns + REDIRECT_LIFE_NS)
     routing.exceptions.update_or_create(flow.daddr, lesson, flow.now_ns)
     return Learnt.STORED
 
 
+def _first_hop(route: Route, flow: OutputFlow) -> int:
+    """Return who must have sent a redirect: a destination of which something is known is its own gateway."""
+    has_exception = route.expires_ns and route.nexthop is not None and not route.nexthop.gateway6
+    return route.gateway or (flow.daddr if has_exception else 0)
+
+
 def _is_credible(routing: Routing, redirect: Redirect) -> bool:
-    """Tell whether a redirect may be obeyed on the device it came by."""
+    """Tell whether the new gateway may be believed in on the device that the redirect came by."""
     new, link = redirect.new_gateway, routing.host.links[redirect.dev]
-    if new == redirect.old_gateway or not link.conf.accept_redirects:
-        return False
-    if is_multicast(new) or new == LIMITED_BROADCAST or is_zeronet(routing.tables, new):
+    if new == redirect.old_gateway or is_multicast(new) or new == LIMITED_BROADCAST or is_zeronet(routing.tables, new):
         return False
     if link.conf.shared_media:
         return inet_addr_type(routing.tables, new) is RouteType.UNICAST
@@ -123,10 +144,7 @@ def ip_fib_check_default(routing: Routing, gateway: int, dev: str) -> bool:
 
     Kernel: net/ipv4/fib_semantics.c
     """
-    fib = routing.host.fib
-    entries = [entry for table in fib.tables.values() for entry in table]
-    entries += [entry for bulk in fib.bulk.values() for entry in bulk.templates]
-    return any(nexthop.dev == dev and nexthop.gateway == gateway for entry in entries for nexthop in entry.nexthops)
+    return (dev, gateway) in routing.tables.gateways
 
 
 def _is_resolved(routing: Routing, dev: str, gateway: int) -> bool:
@@ -134,12 +152,18 @@ def _is_resolved(routing: Routing, dev: str, gateway: int) -> bool:
     return state in VALID_STATES or (not state and routing.host.neigh_default == "assume")
 
 
-def ipv4_link_failure(route: Route, now_ns: int) -> Route:
-    """Return a route whose next hop does not answer: what it had learnt ends now. The ICMP error is the caller's.
+def ipv4_link_failure(routing: Routing, route: Route, daddr: int, now_ns: int) -> None:
+    """Let what a route had learnt end, because its next hop does not answer. The ICMP error is the caller's.
+
+    Only the direction that failed forgets: packets in transit, or those of the host.
 
     Kernel: net/ipv4/route.c
     """
-    return replace(route, expires_ns=min(route.expires_ns, now_ns))
+    if route.entry is None or route.nexthop is None:
+        return
+    exception = routing.exceptions.find(route.entry, route.nexthop, daddr, now_ns)
+    if exception is not None:
+        exception.ends_ns[route.iif is not None] = min(exception.ends_ns[route.iif is not None], now_ns)
 
 
 def ipv4_negative_advice(route: Route) -> bool:

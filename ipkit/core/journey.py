@@ -22,7 +22,7 @@ from ipkit.core.nf_defrag import ipv4_conntrack_defrag
 from ipkit.core.outcome.counters import Counted, Mib
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.journal import Emitted, EmittedKind, End, Journal, Step
-from ipkit.core.outcome.verdict import Drop, IcmpDue, Next, Queued, StageResult, Stolen, Transmitted
+from ipkit.core.outcome.verdict import ArpRequest, Drop, IcmpDue, Next, Queued, StageResult, Stolen, Transmitted
 from ipkit.core.output import Output, dst_output, ip_local_out
 from ipkit.core.receive import ip_error, ip_rcv, ip_rcv_finish
 from ipkit.core.skbuff import IpControlBlock, PacketType, SkBuff
@@ -102,15 +102,15 @@ class _Journey:
             if act is None:
                 return self._leave(skb)
             if steps is None:
-                outcome, mibs, octets, icmp, replies = act(skb, net, None)
+                outcome, mibs, octets, icmp, replies, requests = act(skb, net, None)
             else:
-                outcome, mibs, octets, icmp, replies = self._told(stage, act, skb)
+                outcome, mibs, octets, icmp, replies, requests = self._told(stage, act, skb)
             for mib in mibs:
                 counters[mib] = counters.get(mib, 0) + 1
             for mib, amount in octets:
                 counters[mib] = counters.get(mib, 0) + amount
-            if icmp or replies:
-                self._answer(icmp, replies)
+            if icmp or replies or requests:
+                self._answer(icmp, replies, requests)
             if not isinstance(outcome, Next):
                 journal.moved = mibs
                 return [outcome]
@@ -132,12 +132,14 @@ class _Journey:
             self._journal.looped = (*self._journal.looped, *self.follow("ip_rcv", self.looped.pop(0)))
             self._journal.moved = moved
 
-    def _answer(self, icmp: tuple[IcmpDue, ...], replies: tuple[SkBuff, ...]) -> None:
-        """Send what a stage owes and answers."""
+    def _answer(self, icmp: tuple[IcmpDue, ...], replies: tuple[SkBuff, ...], requests: tuple[ArpRequest, ...]) -> None:
+        """Send what a stage owes, answers and asks for."""
         for due in icmp:
             self.pay(due)
         for reply in replies:
             self._send_own(reply)
+        for dev, frame in requests:
+            self._journal.emitted.append(_asked(dev, frame))
 
     def pay(self, due: IcmpDue) -> None:
         """Send an error that is owed, if icmp_send finds it deserved."""
@@ -215,7 +217,7 @@ class _Journey:
             kind = EmittedKind.ICMP
         for dev, _, header, datagram in out.frames:
             if not datagram:
-                emitted.append(Emitted(dev, EmittedKind.ARP, ARP_BYTES, header[:-ARP_BYTES], header[-ARP_BYTES:]))
+                emitted.append(_asked(dev, header))
             elif links[dev].kind is LinkKind.LOOPBACK:
                 self.looped.append(_looped_in(skb, datagram, dev))
             else:
@@ -223,6 +225,11 @@ class _Journey:
                 if skb.on_wire:
                     length = skb.on_wire if kind is not EmittedKind.FRAGMENT else datagram[2] << 8 | datagram[3]
                 emitted.append(Emitted(dev, kind, length, header, datagram))
+
+
+def _asked(dev: str, frame: bytes) -> Emitted:
+    """Return an ARP request as it is put on a wire."""
+    return Emitted(dev, EmittedKind.ARP, ARP_BYTES, frame[:-ARP_BYTES], frame[-ARP_BYTES:])
 
 
 def _own(datagram: bytes, route: Route, about: SkBuff) -> SkBuff:

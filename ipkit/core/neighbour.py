@@ -103,7 +103,7 @@ def neigh_resolve_output(net: NetNamespace, skb: SkBuff, entry: NeighbourEntry) 
 
     Kernel: net/core/neighbour.c
     """
-    held = neigh_event_send(net, skb, entry)
+    held = neigh_event_send(net, skb, entry, skb.tstamp_ns)
     if held is not None:
         return held
     if entry.header is None:
@@ -112,12 +112,20 @@ def neigh_resolve_output(net: NetNamespace, skb: SkBuff, entry: NeighbourEntry) 
     return NeighbourResult(entry.header)
 
 
-def neigh_event_send(net: NetNamespace, skb: SkBuff, entry: NeighbourEntry) -> NeighbourResult | None:
-    """Tell what keeps a packet from leaving; None: nothing does.
+def neigh_ask(net: NetNamespace, dev: str, address: int, now_ns: int) -> bytes | None:
+    """Begin to resolve a neighbour that no packet waits for; return the request, where one goes out."""
+    entry = net.neighbours.entries.get((dev, address)) or _neigh_create(net, net.host.links[dev], address)
+    if isinstance(entry, NeighbourResult):
+        return None
+    asked = neigh_event_send(net, None, entry, now_ns)
+    return asked.request if asked is not None else None
+
+
+def neigh_event_send(net: NetNamespace, skb: SkBuff | None, entry: NeighbourEntry, now: int) -> NeighbourResult | None:
+    """Tell what keeps a packet from leaving; None: nothing does. Without a packet, only ask.
 
     Kernel: net/core/neighbour.c
     """
-    now = skb.tstamp_ns
     knobs = net.host.links[entry.dev].neigh
     if entry.state & VALID:
         if entry.state is Nud.STALE:
@@ -135,15 +143,16 @@ def neigh_event_send(net: NetNamespace, skb: SkBuff, entry: NeighbourEntry) -> N
         entry.expires_ns = now + pause_ms * MILLISECOND_NS
         request = arp_solicit(net, entry, skb)
         entry.probes += 1
-    return NeighbourResult(request=request, discarded=_keep_waiting(entry, skb, knobs.unres_qlen_bytes, net))
+    discarded = _keep_waiting(entry, skb, knobs.unres_qlen_bytes, net) if skb is not None else ()
+    return NeighbourResult(request=request, discarded=discarded)
 
 
-def arp_solicit(net: NetNamespace, entry: NeighbourEntry, skb: SkBuff) -> bytes:
+def arp_solicit(net: NetNamespace, entry: NeighbourEntry, skb: SkBuff | None) -> bytes:
     """Return the frame that asks everybody on the link for a neighbour's address.
 
     Kernel: net/ipv4/arp.c
     """
-    return arp_request(net, entry.dev, entry.address, read(skb.data).saddr)
+    return arp_request(net, entry.dev, entry.address, read(skb.data).saddr if skb is not None else 0)
 
 
 def arp_request(net: NetNamespace, dev: str, address: int, saddr: int) -> bytes:

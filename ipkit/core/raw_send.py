@@ -48,9 +48,7 @@ from ipkit.core.skbuff import PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.wire import icmp
 from ipkit.core.wire.checksum import with_header_checksum
-from ipkit.core.wire.ipv4 import HEADER_BYTES, MAX_TOTAL_BYTES, PROTO_ICMP, Ipv4Header, build, read
-
-PROTO_RAW: Final = 255
+from ipkit.core.wire.ipv4 import HEADER_BYTES, MAX_TOTAL_BYTES, PROTO_ICMP, PROTO_RAW, Ipv4Header, build, read
 
 ICMP_COUNTED: Final = MappingProxyType(
     {

@@ -23,7 +23,8 @@ def rt_set_nexthop(route: Route, found: FibResult, daddr: int, routing: Routing,
         route.gateway = nexthop.gateway
     exception = routing.exceptions.find(entry, nexthop, daddr, now_ns) if routing.exceptions.by_destination else None
     if exception is not None:
-        route.pmtu, route.pmtu_locked, route.expires_ns = exception.pmtu, exception.mtu_locked, exception.expires_ns
+        route.pmtu, route.pmtu_locked = exception.pmtu, exception.mtu_locked
+        route.expires_ns = exception.ends_ns[route.iif is not None]
         if exception.gateway:
             route.flags |= RouteFlag.REDIRECTED
             route.uses_gateway = True

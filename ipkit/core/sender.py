@@ -13,12 +13,12 @@ from ipkit.core.host.fib import RouteFlag
 from ipkit.core.inet_sock import InetSock, PmtuDisc, SockKind
 from ipkit.core.make_skb import SendResult, ip_route_output_flow
 from ipkit.core.outcome.counters import Mib
-from ipkit.core.raw_send import PROTO_RAW
 from ipkit.core.route import OutputFlow, Refused
 from ipkit.core.route_flow import is_multicast
 from ipkit.core.sockopts import setsockopt
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.udp_send import udp_push_pending_frames
+from ipkit.core.wire.ipv4 import PROTO_RAW
 
 
 def open_socket(kind: SockKind, protocol: int, host: HostConfig, seed: int = 0) -> InetSock:

@@ -34,8 +34,8 @@ BETWEEN_FRAMES_NS: Final = 1_000_000
 
 PARTS: Final = ("out", "counters", "icmp_send")
 
-LEARNING: Final = "path MTUs and neighbours are not learnt yet"
-NOT_YET: Final = {"arp": LEARNING, "neigh": LEARNING, "pmtu_fwd": LEARNING, "pmtu_fwd_use": LEARNING}
+LEARNING: Final = "neighbours are not learnt yet"
+NOT_YET: Final = {"arp": LEARNING, "neigh": LEARNING}
 
 BY_CHANCE: Final = {"reasm_thresh": (8,), "reasm_timer": (15,)}
 """What the driver's buffers are charged with decides; two timers go off in one moment."""
@@ -58,6 +58,7 @@ INLINED: Final = {
     "ip_rcv_options": "ip_rcv_finish_core",
     "ip_frag_queue": "ip_defrag",
     "icmp_unreach": "icmp_rcv",
+    "icmp_redirect": "icmp_rcv",
 }
 """Where a drop event names the function that another was compiled into."""
 

@@ -6,13 +6,17 @@ from typing import Any
 
 import pytest
 
-from ipkit.core.host.fib import Route, RouteFlag
+from ipkit.core.host.fib import Route, RouteFlag, RouteType
 from ipkit.core.host.kernel import LINUX_4_14, LINUX_6_18
 from ipkit.core.route import (
+    Direction,
+    InputFlow,
     Learnt,
     OutputFlow,
     Redirect,
     dst_mtu,
+    ip_dst_mtu_maybe_forward,
+    ip_route_input_noref,
     ip_route_output_key,
     ipv4_link_failure,
     ipv4_negative_advice,
@@ -43,34 +47,36 @@ def host(metrics: str = "", **more: Any) -> Routing:
 
 @pytest.mark.parametrize("kernel", [LINUX_4_14, LINUX_6_18], ids=lambda kernel: kernel.name)
 @pytest.mark.parametrize(
-    ("metrics", "told", "learnt", "locked"),
+    ("metrics", "told", "outcome", "left"),
     [
-        ("", 1200, 1200, False),
-        ("", 1500, 1500, False),
-        ("", 1501, 0, False),
-        ("", 552, 552, False),
-        ("", 551, 552, True),
-        ("", 68, 552, True),
-        ("", 0, 552, True),
-        ("mtu 1000", 1200, 0, False),
-        ("mtu 1000", 1000, 1000, False),
-        ("mtu lock 1000", 800, 0, False),
+        ("", 1200, Learnt.STORED, (1200, False)),
+        ("", 1500, Learnt.STORED, (1500, False)),
+        ("", 1501, Learnt.SMALLER_MTU, (0, False)),
+        ("", 552, Learnt.STORED, (552, False)),
+        ("", 551, Learnt.STORED, (552, True)),
+        ("", 68, Learnt.STORED, (552, True)),
+        ("", 0, Learnt.STORED, (552, True)),
+        ("mtu 1000", 1200, Learnt.SMALLER_MTU, (0, False)),
+        ("mtu 1000", 1000, Learnt.STORED, (1000, False)),
+        ("mtu lock 1000", 800, Learnt.MTU_LOCKED, (0, False)),
     ],
 )
-def test_what_a_path_mtu_leaves_behind(metrics: str, told: int, learnt: int, locked: bool, kernel: Any) -> None:
+def test_what_a_path_mtu_leaves_behind(
+    metrics: str, told: int, outcome: Learnt, left: tuple[int, bool], kernel: Any
+) -> None:
     routing = host(metrics, kernel=kernel)
-    outcome = ipv4_update_pmtu(routing, flow(), told)
+    assert ipv4_update_pmtu(routing, flow(), told) is outcome
     known = route_to(routing)
-    assert outcome is (Learnt.STORED if learnt else Learnt.IGNORED)
-    assert (known.pmtu, known.pmtu_locked) == (learnt, locked)
-    assert known.expires_ns == (600 * S if learnt else 0)
+    assert (known.pmtu, known.pmtu_locked) == left
+    assert known.expires_ns == (600 * S if left[0] else 0)
     assert route_to(routing, "10.7.0.6").pmtu == 0
 
 
-def test_a_link_smaller_than_the_least_path_mtu_keeps_its_own() -> None:
-    routing = host(link={"t0": {"mtu": 500}})
+@pytest.mark.parametrize(("kernel", "learnt"), [(LINUX_4_14, 552), (LINUX_6_18, 500)])
+def test_a_link_smaller_than_the_least_path_mtu_keeps_its_own_today(kernel: Any, learnt: int) -> None:
+    routing = host(link={"t0": {"mtu": 500}}, kernel=kernel)
     ipv4_update_pmtu(routing, flow(), 400)
-    assert (route_to(routing).pmtu, route_to(routing).pmtu_locked) == (500, True)
+    assert (route_to(routing).pmtu, route_to(routing).pmtu_locked) == (learnt, True)
 
 
 def test_a_path_mtu_ends() -> None:
@@ -85,7 +91,7 @@ def test_a_path_mtu_ends() -> None:
 def test_the_same_path_mtu_again_starts_its_life_anew_only_in_its_second_half() -> None:
     routing = host()
     ipv4_update_pmtu(routing, flow(), 1200)
-    assert ipv4_update_pmtu(routing, flow(now=299 * S), 1200) is Learnt.IGNORED
+    assert ipv4_update_pmtu(routing, flow(now=299 * S), 1200) is Learnt.KNOWN
     assert ipv4_update_pmtu(routing, flow(now=300 * S), 1200) is Learnt.STORED
     assert route_to(routing).expires_ns == 900 * S
 
@@ -101,8 +107,9 @@ def test_a_path_mtu_is_known_on_every_next_hop() -> None:
 
 
 def test_a_destination_without_a_route_learns_nothing() -> None:
-    assert ipv4_update_pmtu(two_armed(), flow("99.1.1.1"), 1200) is Learnt.IGNORED
-    assert ipv4_update_pmtu(two_armed(), flow("99.1.1.1")._replace(oif="t0"), 1200) is Learnt.IGNORED
+    assert ipv4_update_pmtu(two_armed(), flow("99.1.1.1"), 1200) is Learnt.NO_ROUTE
+    assert ipv4_update_pmtu(two_armed(), flow("99.1.1.1")._replace(oif="t0"), 1200) is Learnt.NO_ROUTE
+    assert redirected(two_armed(), "10.0.0.8") is Learnt.NO_ROUTE
 
 
 HOST_ONLY = {"ip_forward": 0}
@@ -117,14 +124,17 @@ def redirected(routing: Routing, new: str, old: str = "10.0.0.9", dev: str = "t0
     [
         ("10.0.0.8", "10.0.0.9", 1, Learnt.STORED),
         ("10.0.0.8", "10.0.0.9", 0, Learnt.STORED),
-        ("10.0.0.8", "10.0.0.9", 4, Learnt.IGNORED),
-        ("10.0.0.8", "10.0.0.7", 1, Learnt.IGNORED),  # not from the gateway in use
-        ("10.0.0.9", "10.0.0.9", 1, Learnt.IGNORED),
-        ("10.0.0.1", "10.0.0.9", 1, Learnt.IGNORED),  # our own address
-        ("10.0.0.255", "10.0.0.9", 1, Learnt.IGNORED),
-        ("224.0.0.1", "10.0.0.9", 1, Learnt.IGNORED),
-        ("255.255.255.255", "10.0.0.9", 1, Learnt.IGNORED),
-        ("0.0.0.0", "10.0.0.9", 1, Learnt.IGNORED),
+        ("10.0.0.8", "10.0.0.9", 4, Learnt.UNKNOWN_CODE),
+        ("10.0.0.8", "10.0.0.9", 7, Learnt.UNKNOWN_CODE),
+        ("10.0.0.8", "10.0.0.9", 8, Learnt.STORED),  # three bits are looked at
+        ("10.0.0.8", "10.0.0.9", 255, Learnt.UNKNOWN_CODE),
+        ("10.0.0.8", "10.0.0.7", 1, Learnt.OTHER_GATEWAY),  # not from the gateway in use
+        ("10.0.0.9", "10.0.0.9", 1, Learnt.NOT_CREDIBLE),
+        ("10.0.0.1", "10.0.0.9", 1, Learnt.NOT_CREDIBLE),  # our own address
+        ("10.0.0.255", "10.0.0.9", 1, Learnt.NOT_CREDIBLE),
+        ("224.0.0.1", "10.0.0.9", 1, Learnt.NOT_CREDIBLE),
+        ("255.255.255.255", "10.0.0.9", 1, Learnt.NOT_CREDIBLE),
+        ("0.0.0.0", "10.0.0.9", 1, Learnt.NOT_CREDIBLE),
         ("99.1.1.1", "10.0.0.9", 1, Learnt.STORED),  # shared media: on the link, whatever its address
     ],
 )
@@ -138,13 +148,13 @@ def test_which_redirects_are_obeyed(new: str, old: str, code: int, outcome: Lear
 
 
 def test_a_router_obeys_no_redirect() -> None:
-    assert redirected(host(), "10.0.0.8") is Learnt.IGNORED
+    assert redirected(host(), "10.0.0.8") is Learnt.NOT_ACCEPTED
 
 
 @pytest.mark.parametrize(
     ("new", "secure", "outcome"),
-    [("10.0.0.8", 0, Learnt.STORED), ("10.0.0.8", 1, Learnt.IGNORED), ("10.0.0.6", 1, Learnt.STORED),
-     ("99.1.1.1", 0, Learnt.IGNORED)],
+    [("10.0.0.8", 0, Learnt.STORED), ("10.0.0.8", 1, Learnt.NOT_CREDIBLE), ("10.0.0.6", 1, Learnt.STORED),
+     ("99.1.1.1", 0, Learnt.NOT_CREDIBLE)],
 )  # fmt: skip
 def test_without_shared_media_the_new_gateway_must_be_known(new: str, secure: int, outcome: Learnt) -> None:
     knobs = {**HOST_ONLY, "conf.all.shared_media": 0, "conf.t0.shared_media": 0,
@@ -162,7 +172,10 @@ def test_a_gateway_that_has_to_be_resolved_first() -> None:
 
 def test_a_destination_on_the_link_has_no_gateway_to_redirect() -> None:
     routing = two_armed(sysctl=HOST_ONLY)
-    assert ipv4_redirect(routing, flow("10.0.0.5"), Redirect("t0", number("10.0.0.9"), 1, 1)) is Learnt.IGNORED
+    redirect = Redirect("t0", number("10.0.0.5"), number("10.0.0.8"), 1)
+    assert ipv4_redirect(routing, flow("10.0.0.5"), redirect) is Learnt.OTHER_GATEWAY
+    ipv4_update_pmtu(routing, flow("10.0.0.5"), 1200)  # now it is its own gateway
+    assert ipv4_redirect(routing, flow("10.0.0.5"), redirect) is Learnt.STORED
 
 
 def test_a_redirect_and_a_path_mtu_are_one_lesson() -> None:
@@ -173,14 +186,35 @@ def test_a_redirect_and_a_path_mtu_are_one_lesson() -> None:
     assert (known.pmtu, known.gateway, known.expires_ns) == (1200, number("10.0.0.8"), 300 * S)
 
 
-def test_a_next_hop_that_fails_ends_what_was_learnt() -> None:
-    routing = host()
+def test_a_next_hop_that_fails_ends_the_path_mtu_for_its_direction_alone() -> None:
+    routing = host(sysctl={"ip_forward_use_pmtu": 1})
     assert not ipv4_negative_advice(route_to(routing))
     ipv4_update_pmtu(routing, flow(), 1200)
-    before = route_to(routing, now=5)
-    assert ipv4_negative_advice(before)
-    after = ipv4_link_failure(before, 5)
-    assert (dst_mtu(before, routing.host, 5), dst_mtu(after, routing.host, 5)) == (1200, 1500)
+
+    def mtus(now: int) -> tuple[int, int]:
+        transit = ip_route_input_noref(InputFlow(number(DST), number("10.1.0.5"), 0, "t1", now_ns=now), routing)
+        assert isinstance(transit, Route)
+        forwarded = ip_dst_mtu_maybe_forward(transit, routing.host, Direction.FORWARDED, now)
+        return dst_mtu(route_to(routing, now=now), routing.host, now), forwarded
+
+    assert ipv4_negative_advice(route_to(routing))
+    assert mtus(5) == (1200, 1200)
+    transit = ip_route_input_noref(InputFlow(number(DST), number("10.1.0.5"), 0, "t1", now_ns=5), routing)
+    assert isinstance(transit, Route)
+    ipv4_link_failure(routing, transit, number(DST), 5)
+    assert mtus(5) == (1200, 1500)
+    ipv4_link_failure(routing, route_to(routing, now=6), number(DST), 6)
+    assert mtus(6) == (1500, 1500)
+    ipv4_update_pmtu(routing, flow(now=7), 1100)
+    assert mtus(7) == (1100, 1100)
+
+
+def test_a_failing_route_that_learnt_nothing_stays_as_it_is() -> None:
+    routing = host()
+    ipv4_link_failure(routing, route_to(routing), number(DST), 5)
+    unreachable = Route(RouteType.UNREACHABLE, RouteFlag.NONE, "t0")
+    ipv4_link_failure(routing, unreachable, number(DST), 5)
+    assert not routing.exceptions.by_destination
 
 
 def test_the_store_is_bounded() -> None:

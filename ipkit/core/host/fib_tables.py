@@ -10,7 +10,7 @@ from functools import cached_property
 
 from ipkit.core.host.address_classes import class_starts
 from ipkit.core.host.config import HostConfig, LinkKind
-from ipkit.core.host.fib import TABLE_LOCAL, TABLE_MAIN, FibEntry, RouteType
+from ipkit.core.host.fib import TABLE_LOCAL, TABLE_MAIN, FibEntry, NextHopFlag, RouteType
 from ipkit.core.host.fib_rules import RuleStep, rule_steps
 from ipkit.core.host.fib_table import BulkTable, FibTable, PrefixTable
 
@@ -61,6 +61,15 @@ class FibTables:
     def class_starts(self) -> list[int] | None:
         """Where the classes of addresses begin that no lookup tells apart; None: there are too many."""
         return class_starts(self.host)
+
+    @cached_property
+    def gateways(self) -> frozenset[tuple[str, int]]:
+        """Every gateway that some route uses, with its device."""
+        fib = self.host.fib
+        entries = [entry for table in fib.tables.values() for entry in table]
+        entries += [entry for bulk in fib.bulk.values() for entry in bulk.templates]
+        used = (nexthop for entry in entries for nexthop in entry.nexthops if not nexthop.flags & NextHopFlag.DEAD)
+        return frozenset((nexthop.dev, nexthop.gateway) for nexthop in used)
 
     @cached_property
     def loopback(self) -> str:

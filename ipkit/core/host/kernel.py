@@ -242,6 +242,20 @@ class PolicyKnobs(Enum):
     EITHER = "either"
 
 
+class PmtuFloor(Enum):
+    """What a path MTU below min_pmtu becomes where the MTU in force is smaller still."""
+
+    RAISES = "min_pmtu all the same"
+    NEVER_RAISES = "the MTU in force"
+
+
+class RawErrors(Enum):
+    """What becomes of ICMP errors about packets of protocol 255 (IPPROTO_RAW)."""
+
+    HEARD = "raw sockets hear of them"
+    REFUSED = "counted as InErrors"
+
+
 class IcmpProbe(Enum):
     """Whether icmp_echo_enable_probe exists."""
 
@@ -364,6 +378,8 @@ class KernelProfile:
     gateway_family: GatewayFamily
     ecn_in_tos: EcnInTos
     policy_knobs: PolicyKnobs
+    pmtu_floor: PmtuFloor
+    raw_errors: RawErrors
     icmp_probe: IcmpProbe
     vrf_key: VrfKey
     multipath_source: MultipathSource
@@ -413,6 +429,8 @@ LINUX_4_14: Final = KernelProfile(
     gateway_family=GatewayFamily.IPV4,
     ecn_in_tos=EcnInTos.ACCEPTED,
     policy_knobs=PolicyKnobs.DEVICE_ONLY,
+    pmtu_floor=PmtuFloor.RAISES,
+    raw_errors=RawErrors.HEARD,
     icmp_probe=IcmpProbe.ABSENT,
     vrf_key=VrfKey.REPLACES_DEVICE,
     multipath_source=MultipathSource.IGNORED,
@@ -462,6 +480,8 @@ LINUX_6_18: Final = replace(
     gateway_family=GatewayFamily.ANY,
     ecn_in_tos=EcnInTos.REFUSED,
     policy_knobs=PolicyKnobs.EITHER,
+    pmtu_floor=PmtuFloor.NEVER_RAISES,
+    raw_errors=RawErrors.REFUSED,
     icmp_probe=IcmpProbe.SYSCTL,
     vrf_key=VrfKey.OWN_KEY,
     multipath_source=MultipathSource.PREFERS_OWN,

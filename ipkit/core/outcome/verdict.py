@@ -66,6 +66,13 @@ class IcmpDue(NamedTuple):
     about: SkBuff
 
 
+class ArpRequest(NamedTuple):
+    """A neighbour is asked for, without a packet that waits for it."""
+
+    dev: str
+    frame: bytes
+
+
 class StageResult(NamedTuple):
     """The outcome of one stage, and what comes with it."""
 
@@ -74,3 +81,4 @@ class StageResult(NamedTuple):
     octets: tuple[tuple[Counted, int], ...] = ()  # counters that go up by more
     icmp: tuple[IcmpDue, ...] = ()  # errors that are owed
     replies: tuple[SkBuff, ...] = ()  # datagrams of this host's own, routed, for ip_local_out
+    requests: tuple[ArpRequest, ...] = ()  # neighbours that are asked for

@@ -24,6 +24,11 @@ class RouteException:
     pmtu: int = 0  # 0: no path MTU
     mtu_locked: bool = False
     expires_ns: int = 0
+    ends_ns: list[int] = field(init=False)
+    """When the path MTU ends for packets of the host and for those in transit (fnhe_rth_output, fnhe_rth_input)."""
+
+    def __post_init__(self) -> None:
+        self.ends_ns = [self.expires_ns, self.expires_ns]
 
 
 @dataclass(slots=True)
@@ -66,6 +71,7 @@ class RouteExceptions:
         if lesson.pmtu:
             known.pmtu, known.mtu_locked = lesson.pmtu, lesson.mtu_locked
         known.expires_ns = lesson.expires_ns
+        known.ends_ns = lesson.ends_ns
 
 
 def same_way(one: FibEntry, other: FibEntry) -> bool:

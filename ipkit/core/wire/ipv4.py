@@ -29,6 +29,7 @@ PROTO_IGMP: Final = 2
 PROTO_TCP: Final = 6
 PROTO_UDP: Final = 17
 PROTO_UDPLITE: Final = 136
+PROTO_RAW: Final = 255
 
 PROTOCOL_NAMES: Final = {
     PROTO_ICMP: "icmp",
