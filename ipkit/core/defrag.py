@@ -6,7 +6,7 @@ origin; ip_defrag() is what the stack calls, with a packet in and a packet out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, Final, NamedTuple, cast
 
@@ -18,11 +18,11 @@ from ipkit.core.outcome.defrag_exits import EVICTED, NO_ROOM, QUEUED, TIMED_OUT,
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.verdict import Drop, Queued
 from ipkit.core.overlap import Policy, kernel_policy
-from ipkit.core.skbuff import IpControlBlock, IpSkbFlag, SkBuff
+from ipkit.core.skbuff import IpControlBlock, IpSkbFlag, PacketType, SkBuff
 from ipkit.core.state.frag_queue import FragKey, Fragment, FragQueue, made_fragment
 from ipkit.core.state.frag_queues import FragQueues
 from ipkit.core.state.netns import NetNamespace
-from ipkit.core.wire.ipv4 import OFFSET_MASK, unpack_keyed_from
+from ipkit.core.wire.ipv4 import OFFSET_MASK, read, unpack_keyed_from
 
 
 class DefragUser(IntEnum):
@@ -179,9 +179,21 @@ def put_together(skb: SkBuff, user: int, net: NetNamespace, trace: Trace | None)
     vif = net.host.links[vrf].ifindex if (vrf := net.routing.tables.vrfs.get(skb.dev, "")) else 0
     answer = ip_defrag(skb, user, vif, net.frags)
     if trace is not None:
-        counted = " ".join(mib.value for mib in answer.mibs)
-        trace.append(("ip_defrag", counted, {"fallen": len(answer.fallen), "waiting": len(net.frags.queues)}))
+        trace.append(("ip_defrag", *_told(skb, answer, len(net.frags.queues))))
     return answer
+
+
+def _told(skb: SkBuff, answer: Defragged, waiting: int) -> tuple[str, Mapping[str, object]]:
+    values: dict[str, object] = {"fallen": len(answer.fallen), "waiting": waiting}
+    whole = answer.outcome
+    if isinstance(whole, SkBuff):
+        largest = whole.cb.frag_max_size
+        say = f"the datagram is whole, {whole.length} bytes, its largest fragment {largest}"
+        return say, values | {"length": whole.length, "frag_max_size": largest}
+    header = read(skb.data)
+    start, size = header.offset_bytes, skb.length - header.header_bytes
+    what = "wait" if isinstance(whole, Queued) else "are refused"
+    return f"{size} bytes at {start} {what}; datagrams waiting: {waiting}", values | {"offset": start, "length": size}
 
 
 def ip_defrag(skb: SkBuff, user: int, vif: int, frags: FragQueues) -> Defragged:
@@ -233,10 +245,20 @@ def _whole(queue: FragQueue, last: SkBuff, user: int) -> SkBuff:
             first.cb.options,
             first.cb.iif,
         ),
-        frag_list=tuple(SkBuff(piece.payload, last.dev, first.pkt_type, last.tstamp_ns) for piece in followers),
+        frag_list=tuple([_follower(piece, last, first.pkt_type) for piece in followers]),
+        buffer=first.buffer,
         mark=first.mark,
         on_wire=len(queue.datagram) if known < queue.len else 0,
     )
+
+
+def _follower(piece: Fragment, last: SkBuff, pkt_type: PacketType) -> SkBuff:
+    """Return a piece of the list; what it lost in front of its data is room for another header."""
+    buffer = cast("SkBuff", piece.tag).buffer
+    if buffer is not None:
+        lost = piece.header_bytes + piece.start - ((piece.frag_off & OFFSET_MASK) << 3)
+        buffer = buffer._replace(headroom=buffer.headroom + lost)
+    return SkBuff(piece.payload, last.dev, pkt_type, last.tstamp_ns, buffer=buffer)
 
 
 def _known_bytes(pieces: Sequence[Fragment]) -> int:

@@ -65,7 +65,12 @@ def told_output(skb: SkBuff, out: Output, net: NetNamespace) -> Iterator[tuple[i
         deep += 1
     yield deep, ("ip_output", f"by {skb.route.dev}", {"dev": skb.route.dev})
     mtu = ip_skb_dst_mtu(skb, net, NO_OWNER)
-    yield deep + 1, ("ip_finish_output", f"{skb.length} bytes, mtu {mtu}", {"length": skb.length, "mtu": mtu})
+    values = {"length": skb.length, "mtu": mtu}
+    say = f"{skb.length} bytes, mtu {mtu}"
+    if skb.cb.frag_max_size:
+        say += f", came in fragments of {skb.cb.frag_max_size}"
+        values["frag_max_size"] = skb.cb.frag_max_size
+    yield deep + 1, ("ip_finish_output", say, values)
     deep += 2
     for mib in (Mib.FRAG_CREATES, Mib.FRAG_FAILS):
         if mib in out.mibs:

@@ -41,6 +41,7 @@ def nf_ct_ipv4_gather_frags(skb: SkBuff, user: int, net: NetNamespace, trace: Tr
     whole = answer.outcome
     if isinstance(whole, SkBuff):
         skb.data, skb.pkt_type, skb.cb, skb.mark = whole.data, whole.pkt_type, whole.cb, whole.mark
-        skb.frag_list, skb.on_wire, skb.gso_size, skb.ignore_df = whole.frag_list, whole.on_wire, 0, True
+        skb.frag_list, skb.buffer, skb.on_wire = whole.frag_list, whole.buffer, whole.on_wire
+        skb.gso_size, skb.ignore_df = 0, True
         return answer._replace(outcome=skb)
     return answer

@@ -24,6 +24,7 @@ from typing import Final
 from ipkit.core.append_data import SendFlag, Shutdown, ip_append_data
 from ipkit.core.cmsg import IpcmCookie, ip_cmsg_send, ipcm_init_sk
 from ipkit.core.defrag import DefragUser
+from ipkit.core.fragment import ETHERNET_RESERVED_SPACE
 from ipkit.core.hooks import HookPoint, HookVerdict, nf_hook
 from ipkit.core.host.fib import SCOPE_LINK, Route, RouteFlag
 from ipkit.core.host.kernel import HeaderTooShort
@@ -44,7 +45,7 @@ from ipkit.core.output import dst_output
 from ipkit.core.route import OutputFlow, Refused
 from ipkit.core.route_flow import is_multicast
 from ipkit.core.select_ident import Fragmenting, ip_select_ident
-from ipkit.core.skbuff import PacketType, SkBuff
+from ipkit.core.skbuff import Buffer, PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.wire import icmp
 from ipkit.core.wire.checksum import with_header_checksum
@@ -259,6 +260,7 @@ def _sent_as_written(sock: InetSock, message: Message, route: Route, net: NetNam
         icmp_out_count(data[header.header_bytes :], result)
     skb = SkBuff(data, route.dev, PacketType.OUTGOING, message.now_ns, route, mark=sock.mark)
     if net.host.conntrack and header.is_fragment and not sock.nodefrag:
+        skb.buffer = Buffer(ETHERNET_RESERVED_SPACE)
         gathered = nf_ct_ipv4_gather_frags(skb, DefragUser.CONNTRACK_OUT, net)
         result.mibs.update(gathered.mibs)
         if not isinstance(gathered.outcome, SkBuff):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address
 from random import Random
 from typing import Final
@@ -14,8 +14,9 @@ from tests.kernel.journey_model import PARTS, Model, drops_of
 from tests.kernel.machines import Kernel
 from tests.kernel.namespace import Frame
 from tests.kernel.normalise import differences, without_own_id
-from tests.kernel.recordings import Inject, Observed, Scenario, Step, Wait
-from tests.support.packets import eth, ip, udp
+from tests.kernel.recordings import Inject, Observed, Scenario, Send, Step, Wait
+from tests.support.packets import ICMP, eth, ip, udp
+from tests.support.sending import namespace, played
 
 pytestmark = pytest.mark.kernel
 
@@ -53,12 +54,13 @@ TARGETS: Final = (
     *("198.51.100.2",) * 4, *("100.64.0.2",) * 3, "203.0.113.5", "192.0.2.1", "192.0.2.255", "198.18.1.1", "198.18.3.1",
     "127.0.0.1", "224.0.0.1", "239.1.1.1",
 )  # fmt: skip
+ELSEWHERE: Final = ("198.51.100.2", "100.64.0.2", "203.0.113.5", "198.18.1.1")
 OPTIONS: Final = (b"",) * 6 + (b"\x01\x01\x01\x01", b"\x88\x04\x12\x34")
 
 
-def fragments(rng: Random, ident: int) -> Iterator[bytes]:
+def fragments(rng: Random, ident: int, targets: Sequence[str] = TARGETS) -> Iterator[bytes]:
     """Yield the fragments of one datagram, mostly tidy."""
-    dst, src = rng.choice(TARGETS), rng.choice(("192.0.2.9", "192.0.2.10"))
+    dst, src = rng.choice(targets), rng.choice(("192.0.2.9", "192.0.2.10"))
     size = rng.choice((17, 40, 600, 1500, 3000, 8000))
     payload = udp(rng.randbytes(size), src=src, dst=dst, dport=rng.choice((53, 9)))
     step = rng.choice((8, 16, 552, 880, 1480, 4000)) if size < 600 else rng.choice((552, 880, 1480, 4000))
@@ -144,6 +146,32 @@ def _sorted(step: Step, seen: Observed) -> Observed:
     if isinstance(step.action, Wait):
         seen.out = sorted(Frame(dev, data[:14] + without_own_id(data[14:])) for dev, data in seen.out)
     return seen
+
+
+def written(seed: int, datagrams: int) -> Iterator[Send]:
+    """Yield what a program writes to raw sockets: fragments with their headers, some to pass as they are."""
+    rng = Random(seed)
+    for ident in range(1, datagrams + 1):
+        options = [("SOL_IP", "IP_NODEFRAG", 1)] if rng.random() < 0.2 else []
+        if rng.random() < 0.2:
+            options.append(("SOL_IP", "IP_MTU_DISCOVER", rng.choice((0, 2, 3))))
+        for data in fragments(rng, ident, ELSEWHERE):
+            call = {"data": data.hex(), "to": f"{IPv4Address(data[16:20])}:0"}
+            yield Send("raw", 255, hdrincl=True, sockopts=tuple(options), calls=(call,))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_a_program_cut_is_put_together_on_its_way_out(seed: int) -> None:
+    steps = [Step(at, send, Observed(), str(send)) for at, send in enumerate(written(seed, 40))]
+    net = namespace('neigh_default = "resolve"\n' + HOST)
+    found = []
+    for step, kernel in zip(steps, Kernel().play(Scenario("conntrack", HOST, tuple(steps))), strict=True):
+        assert isinstance(step.action, Send)
+        answered = [frame for frame in kernel.out if frame.data[23] == ICMP]  # errors that a cut forbidden earns
+        kernel.out = [frame for frame in kernel.out if frame not in answered]
+        parts = ("out", "calls") if answered else ("out", "calls", "counters")
+        found += differences(step, kernel, played(net, step.action), parts)
+    assert found == []
 
 
 @pytest.mark.parametrize("seed", range(8))

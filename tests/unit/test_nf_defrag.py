@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from errno import EPERM
 from typing import Any
 
 import pytest
 
 from ipkit.core.defrag import DefragUser, ip_defrag, ip_expire
+from ipkit.core.forward_lane import AtEnd, ForwardLane, ForwardOptions
 from ipkit.core.frag_timeout import owed_for_timeout
 from ipkit.core.host.kernel import LINUX_4_14, LINUX_6_18, KernelProfile
+from ipkit.core.inet_sock import SockKind
+from ipkit.core.lanes import RowWish
+from ipkit.core.make_skb import Message, SendResult
+from ipkit.core.outcome.counters import Mib
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.journal import Journal
 from ipkit.core.outcome.verdict import Delivered, Drop, Queued, Stolen, Transmitted
+from ipkit.core.raw_send import raw_sendmsg
+from ipkit.core.sender import open_socket, set_option
 from ipkit.core.skbuff import PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace
+from ipkit.core.wire.cmsg import int_bytes
+from tests.support.batches import batch_of
 from tests.support.journeys import KERNELS, came, counted, icmp, out, two_arms
-from tests.support.packets import ip, rfc1071
+from tests.support.packets import eth, ip, rfc1071
 
 both = pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)
 SECOND = 1_000_000_000
@@ -323,3 +333,81 @@ def test_what_this_host_sent_to_itself_was_seen_on_its_way_out(kernel: KernelPro
     journal = came(ip(ping, src="10.0.0.1", dst="10.0.0.1", proto=1), net)
     assert journal.looped == (WAITS, WAITS, WAITS, Drop(DropReason.NO_SOCKET, "ping_rcv"))
     assert counted(journal)["IpReasmOKs"] == 1
+
+
+def wrote(net: NetNamespace, *datagrams: str, **options: int) -> list[SendResult]:
+    """Let a program write datagrams with their headers to a raw socket."""
+    sock = open_socket(SockKind.RAW, 255, net.host)
+    for name, value in options.items():
+        assert not set_option(sock, name, int_bytes(value), net).errno
+    destination = (int.from_bytes(bytes.fromhex(datagrams[0])[16:20]), 0)
+    return [raw_sendmsg(sock, Message(bytes.fromhex(one), destination), net) for one in datagrams]
+
+
+def sent(result: SendResult) -> list[str]:
+    return [frame.datagram.hex() for frame in result.output.frames] if result.output is not None else []
+
+
+@both
+def test_what_a_program_cut_goes_out_as_the_host_cuts_it(kernel: KernelProfile) -> None:
+    waits, goes = wrote(tracking(kernel), FIRST_DF, LAST_DF)
+    assert (waits.errno, sent(waits), goes.errno) == (0, [], 0)
+    assert {mib.value: n for mib, n in waits.mibs.items() if n} == {"IpReasmReqds": 1}
+    first, last = (bytes.fromhex(one) for one in (FIRST_DF, LAST_DF))
+    cleared = [first[:6] + b"\x20\0" + first[8:10] + b"\x33\x9f" + first[12:],
+               last[:6] + b"\0\x02" + last[8:10] + b"\x53\xa5" + last[12:]]  # fmt: skip
+    assert sent(goes) == [one.hex() for one in cleared]
+
+
+@both
+def test_a_longer_first_header_leaves_a_later_buffer_without_room_for_it(kernel: KernelProfile) -> None:
+    """16 bytes and its own 20 of header lie in front of its data, 24 and 16 are wanted: cut anew, which keeps DF."""
+    first = "4600 0028 1234 6000 40fd 5e96 0a000005 0a010005 94040000" + "41" * 16
+    last = "4500 001c 1234 4002 40fd 13a5 0a000005 0a010005" + "42" * 8
+    _, goes = wrote(tracking(kernel), first, last)
+    assert sent(goes) == hexed(first, "4600 0020 1234 4002 40fd 7e9c 0a000005 0a010005 94040000" + "42" * 8)
+
+
+@both
+def test_a_socket_can_have_its_fragments_left_alone(kernel: KernelProfile) -> None:
+    alone = wrote(tracking(kernel), FIRST, LAST, IP_NODEFRAG=1)
+    assert [sent(one) for one in alone] == [hexed(FIRST), hexed(LAST)]
+
+
+@both
+def test_ways_in_and_out_do_not_meet(kernel: KernelProfile) -> None:
+    net = tracking(kernel)
+    came(bytes.fromhex(FIRST), net)
+    (waits,) = wrote(net, LAST)
+    assert (waits.errno, sent(waits), len(net.frags.queues)) == (0, [], 2)
+
+
+@both
+def test_a_refused_fragment_is_no_error_to_its_program(kernel: KernelProfile) -> None:
+    _, again = wrote(tracking(kernel), FIRST, FIRST)
+    assert (again.errno, sent(again)) == (0, [])
+
+
+@both
+def test_local_out_sees_the_whole(kernel: KernelProfile) -> None:
+    net = tracking(kernel, hook=[{"at": "LOCAL_OUT", "match": "length 44", "verdict": "drop"}])
+    waits, refused = wrote(net, FIRST, LAST)
+    assert (waits.errno, refused.errno, refused.mibs[Mib.OUT_DISCARDS]) == (0, EPERM, 1)
+
+
+@both
+def test_rows_of_a_capture(kernel: KernelProfile) -> None:
+    lane = ForwardLane(ForwardOptions(tracking(kernel).host, at_end=AtEnd.DRAIN), RowWish.ALL)
+    other = piece(b"X" * 8, 0, ident=9)
+    done = lane.process(batch_of([eth(bytes.fromhex(one)) for one in (LAST, FIRST)] + [eth(other)]))
+    first, second, third = (row.row for row in done.rows)
+    assert (first["verdict"], first["reason"], first["func"], first["length"]) == (
+        "queued", "reassembly", "ip_defrag", 28,
+    )  # fmt: skip
+    sizes = [44] if kernel is LINUX_4_14 else [36, 28]
+    assert [one["length"] for one in second["emitted"]] == sizes  # type: ignore[attr-defined]
+    assert (second["verdict"], second["length"], second["dev"], second["ttl"]) == ("forwarded", 36, "t1", 63)
+    assert "emitted" not in third
+    (timer,) = (row.row for row in lane.finish().rows)
+    assert (timer["verdict"], timer["reason"], timer["id"]) == ("timer", "FRAG_REASM_TIMEOUT", "0x0009")
+    assert "emitted" not in timer
