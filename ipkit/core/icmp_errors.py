@@ -82,7 +82,7 @@ def icmp_unreach(came: IcmpMessage, net: NetNamespace, trace: Trace | None) -> S
         return TAKEN
     header = read(quoted)
     if header.header_bytes < HEADER_BYTES:
-        return refused(DropReason.NOT_SPECIFIED, (), "icmp_unreach")
+        return refused(DropReason.IP_INHDR, (), "icmp_unreach")
     kind, code, _, info = icmp.read(came.data)
     mtu = 0
     if kind == icmp.DEST_UNREACH:

@@ -61,7 +61,7 @@ def icmp_rcv(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult
     """Decide about a message for this host.
 
     Kernel: net/ipv4/icmp.c
-    Exits: Delivered; Drop(ICMP_CSUM, UNHANDLED_PROTO, INVALID_PROTO, NOT_SPECIFIED)
+    Exits: Delivered; Drop(ICMP_CSUM, IP_INHDR, UNHANDLED_PROTO, INVALID_PROTO, NOT_SPECIFIED)
     """
     if skb.route is None:
         raise ValueError("a datagram without a route was delivered")

@@ -18,9 +18,9 @@ from ipkit.core.outcome.verdict import IcmpDue
 from ipkit.core.route import (
     OutputFlow,
     Refused,
+    answer_ttl,
     dst_mtu,
     inet_select_addr,
-    ip4_dst_hoplimit,
     ip_route_output_key,
 )
 from ipkit.core.skbuff import PacketType, SkBuff
@@ -94,7 +94,7 @@ def icmp_send(due: IcmpDue, routing: Routing, tokens: IcmpTokens, idents: IpIden
     options = ip_options_echo(about.data[: header.header_bytes], about.cb.options, ours_in(routing.tables))
     if options is None:
         return IcmpWithheld(Silence.NO_CLEAN_SLOT)
-    flow = _flow_back(due, header, options.places.faddr or header.saddr, routing)
+    flow = _flow_back(due, header, options.first_hop(header.saddr), routing)
     route = ip_route_output_key(flow, routing)
     if isinstance(route, Refused):
         return IcmpWithheld(Silence.NO_WAY_BACK)
@@ -105,19 +105,20 @@ def icmp_send(due: IcmpDue, routing: Routing, tokens: IcmpTokens, idents: IpIden
     if room <= HEADER_BYTES and host.kernel.tiny_quote is TinyQuote.WITHHELD:
         return IcmpWithheld(Silence.NO_ROOM)
     source = route.prefsrc or host.kernel.no_source_for_icmp.value
+    daddr = flow.daddr or source
     options_text = ip_options_build(options, header.saddr, source, inet_current_timestamp(about.tstamp_ns))
     message = _message(due, about.linear[: max(room, 0)])
     outer = Ipv4Header(
         version_ihl=0x45 + len(options_text) // 4,
         tos=flow.tos | INTERNETWORK_CONTROL,
         tot_len=HEADER_BYTES + len(options_text) + len(message),
-        id=idents.reserve(source, flow.daddr, PROTO_ICMP),
+        id=idents.reserve(source, daddr, PROTO_ICMP),
         frag_off=0,
-        ttl=ip4_dst_hoplimit(route, host),
+        ttl=answer_ttl(route, host),
         protocol=PROTO_ICMP,
         check=0,
         saddr=source,
-        daddr=flow.daddr,
+        daddr=daddr,
     )
     datagram = with_header_checksum(build(outer) + options_text) + message
     return IcmpSent(datagram, route, (Mib.ICMP_OUT_MSGS, *COUNTED[due.type]))

@@ -80,6 +80,10 @@ class OutgoingOptions(NamedTuple):
     data: bytes
     places: IpOptions
 
+    def first_hop(self, daddr: int) -> int:
+        """Return where a datagram with these options and this destination is sent."""
+        return self.places.faddr if self.places.srr else daddr
+
 
 def options_present(header: bytes) -> IpOptions:
     """Say where the options of a datagram lie that came from elsewhere: nothing is checked, nothing written."""

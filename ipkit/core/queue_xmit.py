@@ -125,7 +125,7 @@ def ip_build_and_send_pkt(answer: Answer, sock: InetSock, net: NetNamespace) -> 
     draws = net.host.kernel.answer_ident
     small = draws is AnswerIdent.BY_SIZE and length <= SMALL_ANSWER_BYTES
     whole = small or ip_dont_fragment(sock, answer.route)
-    daddr = options.places.faddr if options.places.srr else answer.daddr
+    daddr = options.first_hop(answer.daddr)
     flow = OutputFlow(daddr, answer.saddr)
     header = _header(sock, flow, FLAG_DF if whole else 0, len(options.data))
     header = header._replace(tos=answer.tos, ttl=ip_select_ttl(sock, answer.route, net))
@@ -160,7 +160,7 @@ def ip_send_unicast_reply(received: SkBuff, reply: Reply, net: NetNamespace) -> 
     sock = InetSock(SockKind.RAW, PROTO_TCP, PmtuDisc.DO, tos=reply.tos, bound_dev=reply.bound_dev, mark=mark)
     sock.memory.sndbuf = net.host.net.wmem_default
     flow = OutputFlow(
-        options.places.faddr or reply.daddr,
+        options.first_hop(reply.daddr),
         reply.saddr,
         reply.tos & TOS_BITS,
         reply.bound_dev or net.routing.tables.vrfs.get(received.dev, ""),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ipkit.core.ip_options import inet_current_timestamp, ip_options_build, ip_options_echo, ours_in
-from ipkit.core.route import OutputFlow, Refused, ip4_dst_hoplimit, ip_route_output_key
+from ipkit.core.route import OutputFlow, Refused, answer_ttl, ip_route_output_key
 from ipkit.core.skbuff import IpControlBlock, IpOptions, PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.wire.ipv4 import FLAG_DF, HEADER_BYTES, Ipv4Header, build, read
@@ -32,7 +32,7 @@ def answered(skb: SkBuff, answer: Answer, net: NetNamespace) -> SkBuff | None:
     if options is None:
         return None
     flow = OutputFlow(
-        options.places.faddr or header.saddr,
+        options.first_hop(header.saddr),
         answer.source,
         answer.tos & 0x1E,
         oif=net.routing.tables.vrfs.get(skb.dev, ""),
@@ -46,19 +46,20 @@ def answered(skb: SkBuff, answer: Answer, net: NetNamespace) -> SkBuff | None:
     if isinstance(route, Refused):
         return None
     source = answer.source or route.prefsrc
+    daddr = flow.daddr or source
     text = ip_options_build(options, header.saddr, source, inet_current_timestamp(skb.tstamp_ns))
     reserve = net.idents.reserve
     outer = Ipv4Header(
         version_ihl=0x45 + len(text) // 4,
         tos=answer.tos,
         tot_len=0,
-        id=reserve(source, flow.daddr, header.protocol) if answer.may_fragment else 0,
+        id=reserve(source, daddr, header.protocol) if answer.may_fragment else 0,
         frag_off=0 if answer.may_fragment else FLAG_DF,
-        ttl=ip4_dst_hoplimit(route, net.host),
+        ttl=answer_ttl(route, net.host),
         protocol=header.protocol,
         check=0,
         saddr=source,
-        daddr=flow.daddr,
+        daddr=daddr,
     )
     datagram = build(outer) + text + answer.payload
     return SkBuff(

@@ -19,6 +19,7 @@ from ipkit.core.route_flow import InputFlow, Martian, OutputFlow, Refused, input
 from ipkit.core.route_input import ip_check_mc_rcu, ip_route_input_noref
 from ipkit.core.route_mtu import (
     Direction,
+    answer_ttl,
     dst_metric_advmss,
     dst_mtu,
     ip4_dst_hoplimit,
@@ -36,6 +37,7 @@ __all__ = [
     "OutputFlow",
     "Redirect",
     "Refused",
+    "answer_ttl",
     "dst_metric_advmss",
     "dst_mtu",
     "fib_compute_spec_dst",

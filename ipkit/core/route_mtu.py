@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Final
 
 from ipkit.core.host.config import HostConfig
-from ipkit.core.host.fib import Route
+from ipkit.core.host.fib import Route, RouteType
 from ipkit.core.host.kernel import ForwardMtu
 
 IP_MAX_MTU: Final = 65535
@@ -74,3 +74,8 @@ def ip4_dst_hoplimit(route: Route, host: HostConfig) -> int:
     Kernel: include/net/route.h
     """
     return route.metrics.hoplimit or host.net.ip_default_ttl
+
+
+def answer_ttl(route: Route, host: HostConfig) -> int:
+    """Return the TTL of what the stack itself answers: to a group, as where no socket says otherwise, a single hop."""
+    return 1 if route.type is RouteType.MULTICAST else ip4_dst_hoplimit(route, host)

@@ -67,9 +67,8 @@ def tcp_v4_send_reset(skb: SkBuff, segment: TcpHeader, net: NetNamespace) -> SkB
         after = segment.seq + bool(segment.flags & SYN) + bool(segment.flags & FIN) + data_bytes
         numbers, flags = (0, after & 0xFFFFFFFF), RST | ACK
     reset = TcpHeader(segment.dest, segment.source, *numbers, TCP_HEADER_BYTES << 2, flags, 0, 0, 0)
-    answer = Answer(
-        _summed(reset, header), header.daddr, header.tos, (segment.dest, segment.source), may_fragment=False
-    )
+    tos = header.tos & net.host.kernel.reset_tos.value
+    answer = Answer(_summed(reset, header), header.daddr, tos, (segment.dest, segment.source), may_fragment=False)
     return answered(skb, answer, net)
 
 

@@ -340,6 +340,13 @@ class TimestampReplyCount(Enum):
     ECHO_REPLY = "OutEchoReps"
 
 
+class ResetTos(Enum):
+    """Which bits of the TOS of a segment its reset repeats."""
+
+    WHOLE = 0xFF
+    WITHOUT_ECN = 0xFC
+
+
 @dataclass(frozen=True, slots=True)
 class KernelProfile:
     """The behaviours of one kernel."""
@@ -389,6 +396,7 @@ class KernelProfile:
     neigh_first_pause: NeighFirstPause
     cmsg_kinds: CmsgKinds
     timestamp_reply_count: TimestampReplyCount
+    reset_tos: ResetTos
     answer_ident: AnswerIdent
     header_too_short: HeaderTooShort
     paged_split: PagedSplit
@@ -440,6 +448,7 @@ LINUX_4_14: Final = KernelProfile(
     neigh_first_pause=NeighFirstPause.HALF_A_SECOND,
     cmsg_kinds=CmsgKinds.FIRST,
     timestamp_reply_count=TimestampReplyCount.ITSELF,
+    reset_tos=ResetTos.WHOLE,
     answer_ident=AnswerIdent.BY_SOCKET,
     header_too_short=HeaderTooShort.SENT_AS_IT_IS,
     paged_split=PagedSplit.MAX_HEADER,
@@ -491,6 +500,7 @@ LINUX_6_18: Final = replace(
     neigh_first_pause=NeighFirstPause.TEN_MILLISECONDS,
     cmsg_kinds=CmsgKinds.ALL,
     timestamp_reply_count=TimestampReplyCount.ECHO_REPLY,
+    reset_tos=ResetTos.WITHOUT_ECN,
     answer_ident=AnswerIdent.BY_SIZE,
     header_too_short=HeaderTooShort.EINVAL,
     paged_split=PagedSplit.HEADERS_AND_GAP,
