@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -48,7 +48,7 @@ def host(name: str, count: int) -> str:
     """Return a host; every packet has a source of its own, so no limit by source is met."""
     neighbours = [*NEIGHBOURS, *(f"{source(number)} dev t0" for number in range(count))]
     knobs = {"forwarding": 1, "send_redirects": 0} | HOSTS[name]
-    devices = ("all", *(dev for dev in MACS)) if "bc_forwarding" in knobs else ("all",)
+    devices = ("all", *MACS) if "bc_forwarding" in knobs else ("all",)
     lines = [f'"net.ipv4.conf.{dev}.{knob}" = {value}' for knob, value in knobs.items() for dev in devices]
     lines += [f'"net.ipv4.conf.{dev}.send_redirects" = 0' for dev in MACS if "bc_forwarding" not in knobs]
     return "\n".join((
@@ -57,7 +57,7 @@ def host(name: str, count: int) -> str:
         f"neigh = {_listed(f'{one} lladdr {HOP_MAC}' for one in neighbours)}",
         "[sysctl]",
         *lines,
-        *(f'"net.ipv4.{knob}" = 0' for knob in ("icmp_echo_ignore_broadcasts",)),
+        '"net.ipv4.icmp_echo_ignore_broadcasts" = 0',
         '[link.t0]\naddr = ["10.0.0.1/16"]',
         f'address = "{MACS["t0"]}"',
         '[link.t1]\naddr = ["10.1.0.1/24", "10.1.0.2/24"]',
@@ -67,8 +67,7 @@ def host(name: str, count: int) -> str:
     ))  # fmt: skip
 
 
-def _listed(texts: object) -> str:
-    assert hasattr(texts, "__iter__")
+def _listed(texts: Iterable[str]) -> str:
     return "[" + ", ".join(f'"{text}"' for text in texts) + "]"
 
 
@@ -89,17 +88,18 @@ def packets(random: Random, src: str) -> Iterator[tuple[str, bytes]]:
     mac = random.choice((MACS[dev],) * 9 + (TO_ALL,))
     dst = random.choice(random.choice((OWN, OWN, HOPS, HOPS, NO_HOPS)))
     proto, payload = content(random, src, dst)
-    common = {"src": src, "dst": dst, "proto": proto, "tos": random.choice((0, 0x10, 0xFF)),
+    common: dict[str, Any] = {"src": src, "dst": dst, "proto": proto, "tos": random.choice((0, 0x10, 0xFF)),
               "ttl": random.choice((0, 1, 2, 64, 64, 64)), "df": random.random() < 0.3,
               "ident": random.randrange(1, 65536)}  # fmt: skip
     if random.random() < 0.1 and len(payload) > 8:
         cut = random.randrange(8, len(payload), 8)
-        pieces = [(payload[:cut], {"mf": True}), (payload[cut:], {"offset": cut})]
+        places: tuple[dict[str, Any], ...] = ({"mf": True}, {"offset": cut})
+        pieces = list(zip((payload[:cut], payload[cut:]), places, strict=True))
         random.shuffle(pieces)
         for piece, place in pieces[: random.choice((1, 2, 2, 2))]:
-            yield dev, eth(ip(piece, options=any_options(random), **common | place), dst=mac)  # type: ignore[arg-type]
+            yield dev, eth(ip(piece, options=any_options(random), **{**common, **place}), dst=mac)
     else:
-        yield dev, eth(ip(payload, options=any_options(random), **common), dst=mac)  # type: ignore[arg-type]
+        yield dev, eth(ip(payload, options=any_options(random), **common), dst=mac)
 
 
 def content(random: Random, src: str, dst: str) -> tuple[int, bytes]:
