@@ -99,7 +99,7 @@ def test_sockets_of_protocol_255_hear_nothing_today(kernel: KernelProfile, learn
     [
         (report(quoted()[:19]), "NOT_SPECIFIED"),
         (report(b""), "NOT_SPECIFIED"),
-        (report(quoted(ihl=4)), "NOT_SPECIFIED"),
+        (report(quoted(ihl=4)), "IP_INHDR"),
         (redirect(quoted()[:19]), "PKT_TOO_SMALL"),
     ],
 )
