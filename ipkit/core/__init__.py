@@ -60,6 +60,7 @@ The floor plan: each kernel function and the room it lives in.
     icmp_redirect                  icmp_errors.py
     icmp_socket_deliver            icmp_errors.py
     icmp_unreach                   icmp_errors.py
+    icmp_build_probe               icmp_probe.py
     icmp_echo                      icmp_receive.py
     icmp_rcv                       icmp_receive.py
     icmp_timestamp                 icmp_receive.py

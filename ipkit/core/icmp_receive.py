@@ -13,6 +13,7 @@ from ipkit.core.host.fib import RouteFlag
 from ipkit.core.host.fib_explain import Trace
 from ipkit.core.host.kernel import IcmpProbe, TimestampReplyCount
 from ipkit.core.icmp_errors import IcmpMessage, icmp_redirect, icmp_unreach, refused
+from ipkit.core.icmp_probe import STATUS_AT, icmp_build_probe
 from ipkit.core.ip_options import inet_current_timestamp
 from ipkit.core.outcome.counters import ICMP_MSG_IN, Counted, Mib
 from ipkit.core.outcome.drop_reasons import DropReason
@@ -29,8 +30,6 @@ TO_MANY: Final = RouteFlag.BROADCAST | RouteFlag.MULTICAST
 QUERIES: Final = frozenset({icmp.ECHO, icmp.TIMESTAMP})
 ALLOWED_TO_MANY: Final = QUERIES | {icmp.ADDRESS, icmp.ADDRESSREPLY}
 ERRORS: Final = frozenset({icmp.DEST_UNREACH, icmp.SOURCE_QUENCH, icmp.TIME_EXCEEDED, icmp.PARAMETERPROB})
-EXT_ECHO: Final = frozenset({42, 43})
-"""Extended echo and its reply (RFC 8335), which younger kernels know, but answer only where they are told to."""
 TIMES_BYTES: Final = 12
 
 IN_MIBS: Final[Mapping[int, tuple[Counted, ...]]] = MappingProxyType(
@@ -75,8 +74,9 @@ def icmp_rcv(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult
     mibs = (Mib.ICMP_IN_MSGS, ICMP_MSG_IN[kind], *IN_MIBS.get(kind, ()))
     if trace is not None:
         trace.append(("icmp_rcv", f"type {kind} code {asked.data[1]}", {"type": kind, "code": asked.data[1]}))
-    if kind in EXT_ECHO and net.host.kernel.icmp_probe is IcmpProbe.SYSCTL:
-        return StageResult(Delivered("icmp", "icmp_echo"), mibs)
+    if kind in _PROBES and net.host.kernel.icmp_probe is IcmpProbe.SYSCTL:
+        result = _PROBES[kind](asked, net, trace)
+        return result._replace(mibs=mibs + result.mibs)
     if kind > LARGEST_TYPE:
         return refused(DropReason.UNHANDLED_PROTO, mibs)
     if asked.route.flags & TO_MANY:
@@ -87,15 +87,24 @@ def icmp_rcv(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult
     return result._replace(mibs=mibs + result.mibs)
 
 
-def icmp_echo(asked: IcmpMessage, net: NetNamespace, _trace: Trace | None) -> StageResult:
-    """Answer an echo request: its own data comes back.
+def icmp_echo(asked: IcmpMessage, net: NetNamespace, trace: Trace | None) -> StageResult:
+    """Answer an echo request: its own data comes back; an extended one is told of an interface, where that is allowed.
 
     Kernel: net/ipv4/icmp.c
     """
-    if net.host.net.icmp_echo_ignore_all:
-        return StageResult(Delivered("icmp", "icmp_echo"))
-    message = asked.data
-    return _replied(asked, bytes((icmp.ECHOREPLY,)) + message[1:], net, ECHO_REPLIED)
+    message, conf = asked.data, net.host.net
+    unanswered = StageResult(Delivered("icmp", "icmp_echo"))
+    if conf.icmp_echo_ignore_all:
+        return unanswered
+    if message[0] == icmp.ECHO:
+        return _replied(asked, bytes((icmp.ECHOREPLY,)) + message[1:], net, ECHO_REPLIED)
+    answer = icmp_build_probe(message, net.routing.tables) if conf.icmp_echo_enable_probe else None
+    if answer is None:
+        return unanswered
+    if trace is not None:
+        code, status = answer[1], answer[STATUS_AT]
+        trace.append(("icmp_build_probe", f"code {code} status {status:#x}", {"code": code, "status": status}))
+    return _replied(asked, answer, net, ECHO_REPLIED)
 
 
 def icmp_timestamp(asked: IcmpMessage, net: NetNamespace, _trace: Trace | None) -> StageResult:
@@ -132,6 +141,8 @@ _ACTS: Final[Mapping[int, Callable[[IcmpMessage, NetNamespace, Trace | None], St
         **dict.fromkeys(ERRORS, icmp_unreach),
     }
 )
+_PROBES: Final = MappingProxyType({icmp.EXT_ECHO: icmp_echo, icmp.EXT_ECHOREPLY: ping_rcv})
+"""Extended echo (RFC 8335), of which kernels that know it take no matter how many it was sent to."""
 
 
 def _replied(asked: IcmpMessage, message: bytes, net: NetNamespace, mibs: tuple[Counted, ...]) -> StageResult:
@@ -149,5 +160,8 @@ def _replied(asked: IcmpMessage, message: bytes, net: NetNamespace, mibs: tuple[
 def _checksum(asked: IcmpMessage, message: bytes) -> int:
     if asked.skb.on_wire:
         before = asked.data
-        return csum_replace2(before[2] << 8 | before[3], before[0] << 8 | before[1], message[0] << 8 | message[1])
+        check = before[2] << 8 | before[3]
+        for at in (0, STATUS_AT - 1):
+            check = csum_replace2(check, before[at] << 8 | before[at + 1], message[at] << 8 | message[at + 1])
+        return check
     return ip_fast_csum(message[:2] + b"\0\0" + message[4:])

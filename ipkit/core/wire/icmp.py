@@ -24,6 +24,8 @@ INFO_REQUEST: Final = 15
 INFO_REPLY: Final = 16
 ADDRESS: Final = 17
 ADDRESSREPLY: Final = 18
+EXT_ECHO: Final = 42
+EXT_ECHOREPLY: Final = 43
 
 NET_UNREACH: Final = 0
 HOST_UNREACH: Final = 1
