@@ -104,7 +104,7 @@ def test_what_went_to_many_is_answered_as_well() -> None:
     ],
 )
 def test_questions_that_are_taken_in_silence(packet: bytes, sysctl: dict[str, int]) -> None:
-    journal = came(packet, host(**sysctl), dev="eth0")
+    journal = came(packet, host(LINUX_6_18, **sysctl), dev="eth0")
     assert (out(journal), journal.ends) == ([], [Delivered("icmp", "icmp_echo")])
 
 
