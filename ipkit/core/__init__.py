@@ -30,6 +30,7 @@ The floor plan: each kernel function and the room it lives in.
     ip_exceeds_mtu                 forward.py
     ip_forward                     forward.py
     ip_forward_finish              forward.py
+    skb_warn_if_lro                forward.py
     ip_copy_metadata               fragment.py
     ip_do_fragment                 fragment.py
     ip_fragment                    fragment.py
@@ -66,6 +67,9 @@ The floor plan: each kernel function and the room it lives in.
     icmp_timestamp                 icmp_receive.py
     ping_rcv                       icmp_receive.py
     icmp_send                      icmp_send.py
+    ip_handle_martian_source       input_words.py
+    tcp_v4_early_demux             input_words.py
+    udp_v4_early_demux             input_words.py
     inet_current_timestamp         ip_options.py
     ip_options_build               ip_options.py
     ip_options_echo                ip_options.py
@@ -77,7 +81,6 @@ The floor plan: each kernel function and the room it lives in.
     ip_dont_fragment               make_skb.py
     ip_finish_skb                  make_skb.py
     ip_make_skb                    make_skb.py
-    ip_route_output_flow           make_skb.py
     ip_select_ttl                  make_skb.py
     ip_send_skb                    make_skb.py
     ip_setup_cork                  make_skb.py
@@ -88,18 +91,23 @@ The floor plan: each kernel function and the room it lives in.
     ipv4_conntrack_defrag          nf_defrag.py
     nf_ct_ipv4_gather_frags        nf_defrag.py
     ip_options_get                 options_get.py
+    BPF_CGROUP_RUN_PROG_INET_EGRESS  output.py
     __ip_local_out                 output.py
     dst_output                     output.py
     ip_finish_output               output.py
     ip_finish_output2              output.py
     ip_finish_output_gso           output.py
     ip_local_out                   output.py
+    ip_mc_finish_output            output.py
     ip_mc_output                   output.py
     ip_output                      output.py
     ip_skb_dst_mtu                 output.py
+    l3mdev_ip_out                  output.py
     ip_build_and_send_pkt          queue_xmit.py
     ip_queue_xmit                  queue_xmit.py
     ip_send_unicast_reply          queue_xmit.py
+    ip_call_ra_chain               ra_chain.py
+    ip_mr_input                    ra_chain.py
     icmp_out_count                 raw_send.py
     ip_push_pending_frames         raw_send.py
     raw_send_hdrinc                raw_send.py
@@ -108,7 +116,9 @@ The floor plan: each kernel function and the room it lives in.
     ip_rcv                         receive.py
     ip_rcv_core                    receive.py
     ip_rcv_finish                  receive.py
+    ip_rcv_finish_core             receive.py
     ip_rcv_options                 receive.py
+    l3mdev_ip_rcv                  receive.py
     ip_rt_send_redirect            redirect.py
     rt_set_nexthop                 route_entry.py
     fib4_rules_early_flow_dissect  route_flow.py
@@ -152,4 +162,7 @@ The floor plan: each kernel function and the room it lives in.
     ip_decrease_ttl                wire/checksum.py
     ip_fast_csum                   wire/checksum.py
     ip_multipath_l3_keys           wire/flow_keys.py
+    ip_route_output_flow           xfrm.py
+    xfrm4_policy_check             xfrm.py
+    xfrm4_route_forward            xfrm.py
 """

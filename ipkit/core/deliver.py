@@ -11,17 +11,17 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from ipkit.core.defrag import DefragUser, put_together
-from ipkit.core.hooks import PolicyDirection, xfrm_policy_blocks
 from ipkit.core.host.fib_explain import Trace
 from ipkit.core.icmp_receive import icmp_rcv
 from ipkit.core.listeners import raw_local_deliver
-from ipkit.core.outcome.counters import Counted, Mib
+from ipkit.core.outcome.counters import Mib
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.verdict import Delivered, Drop, IcmpDue, Next, StageResult
 from ipkit.core.skbuff import SkBuff
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.tcp_receive import tcp_v4_rcv
 from ipkit.core.udp_receive import udp_rcv, udplite_rcv
+from ipkit.core.wire.checksum import ip_fast_csum
 from ipkit.core.wire.icmp import DEST_UNREACH, PROT_UNREACH
 from ipkit.core.wire.ipv4 import (
     FLAG_MF,
@@ -32,15 +32,22 @@ from ipkit.core.wire.ipv4 import (
     PROTO_UDP,
     PROTO_UDPLITE,
 )
+from ipkit.core.xfrm import IN_POL_BLOCK, Policy, PolicyDirection, xfrm4_policy_check
+
+IGMP_HEADER_BYTES: Final = 8
 
 Handler: TypeAlias = Callable[[SkBuff, NetNamespace, Trace | None], StageResult]
 
 
-def igmp_rcv(_skb: SkBuff, _net: NetNamespace, _trace: Trace | None) -> StageResult:
-    """Take a message about groups; nothing is learnt from it here.
+def igmp_rcv(skb: SkBuff, _net: NetNamespace, _trace: Trace | None) -> StageResult:
+    """Take a message about groups; nothing is learnt from it here, and no group is reported.
 
     Kernel: net/ipv4/igmp.c
+    Exits: Delivered; Drop(NOT_SPECIFIED)
     """
+    at = (skb.data[0] & 0x0F) << 2
+    if skb.length - at < IGMP_HEADER_BYTES or (not skb.on_wire and ip_fast_csum(skb.data[at:])):
+        return StageResult(Drop(DropReason.NOT_SPECIFIED, "igmp_rcv"))
     return StageResult(Delivered("igmp", "igmp_rcv"))
 
 
@@ -84,35 +91,21 @@ def ip_local_deliver_finish(skb: SkBuff, net: NetNamespace, trace: Trace | None)
     protocol = skb.data[9]
     raw = raw_local_deliver(net.host, protocol)
     if trace is not None:
-        say = f"protocol {protocol}: {'a raw socket takes it' if raw else 'no raw socket'}"
-        trace.append(("raw_local_deliver", say, {"protocol": protocol, "raw": raw}))
+        say = f"protocol {protocol}: {raw or 'no'} raw socket{'s' * (raw > 1)}"
+        trace.append(("raw_local_deliver", say, {"protocol": protocol, "sockets": raw}))
     handler = HANDLERS.get(protocol)
-    blocked = bool(net.host.policies) and xfrm_policy_blocks(net.host, PolicyDirection.IN, skb.data, skb.dev)
+    blocked = xfrm4_policy_check(skb, net.host, PolicyDirection.IN) is Policy.BLOCKED
+    refused = IN_POL_BLOCK * raw if blocked else ()
     if handler is not None:
         if blocked and protocol not in NO_POLICY:
-            return StageResult(Drop(DropReason.XFRM_POLICY, "ip_local_deliver_finish"))
-        result = _blocked(protocol) if blocked else handler(skb, net, trace)
-        return result._replace(mibs=(*result.mibs, Mib.IN_DELIVERS))
+            return StageResult(Drop(DropReason.XFRM_POLICY, "ip_local_deliver_finish"), (*refused, *IN_POL_BLOCK))
+        result = handler(skb, net, trace)
+        return result._replace(mibs=(*result.mibs, *refused, Mib.IN_DELIVERS))
     if raw:
-        return StageResult(Delivered("raw", "raw_rcv"), (Mib.IN_DELIVERS,))
+        taken = Drop(DropReason.XFRM_POLICY, "raw_rcv") if blocked else Delivered("raw", "raw_rcv")
+        return StageResult(taken, (*refused, Mib.IN_DELIVERS))
     gone = Drop(DropReason.IP_NOPROTO, "ip_local_deliver_finish")
     if blocked:
-        return StageResult(gone)
+        return StageResult(gone, IN_POL_BLOCK)
     due = IcmpDue(DEST_UNREACH, PROT_UNREACH, 0, skb)
     return StageResult(gone, (Mib.IN_UNKNOWN_PROTOS,), icmp=(due,))
-
-
-POLICY_FUNCTIONS: Final[Mapping[int, tuple[str, tuple[Counted, ...]]]] = MappingProxyType(
-    {
-        PROTO_ICMP: ("icmp_rcv", ()),
-        PROTO_TCP: ("tcp_v4_rcv", ()),
-        PROTO_UDP: ("__udp4_lib_rcv", (Mib.UDP_IN_ERRORS,)),
-        PROTO_UDPLITE: ("__udp4_lib_rcv", ()),
-    }
-)
-"""Where a protocol that asks IPsec policy itself drops what it forbids, and what it counts."""
-
-
-def _blocked(protocol: int) -> StageResult:
-    func, mibs = POLICY_FUNCTIONS[protocol]
-    return StageResult(Drop(DropReason.XFRM_POLICY, func), mibs)

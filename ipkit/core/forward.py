@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from ipkit.core.hooks import PolicyDirection, xfrm_policy_blocks
 from ipkit.core.host.fib import Route, RouteFlag
 from ipkit.core.host.fib_explain import Trace
 from ipkit.core.host.kernel import OutputCounting
 from ipkit.core.outcome.counters import Mib
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.verdict import Drop, IcmpDue, Next, StageResult
+from ipkit.core.ra_chain import ip_call_ra_chain
 from ipkit.core.redirect import ip_rt_send_redirect
 from ipkit.core.route import Direction, ip_dst_mtu_maybe_forward
 from ipkit.core.skbuff import IpControlBlock, IpSkbFlag, PacketType, SkBuff
@@ -22,9 +22,17 @@ from ipkit.core.transit_options import ip_forward_options
 from ipkit.core.wire.checksum import ip_decrease_ttl
 from ipkit.core.wire.icmp import DEST_UNREACH, EXC_TTL, FRAG_NEEDED, SR_FAILED, TIME_EXCEEDED
 from ipkit.core.wire.ipv4 import FLAG_DF, PLAIN_FIRST_BYTE
+from ipkit.core.xfrm import (
+    IN_POL_BLOCK,
+    OUT_POL_BLOCK,
+    Policy,
+    PolicyDirection,
+    xfrm4_policy_check,
+    xfrm4_route_forward,
+)
 
 NOT_FOR_US: Final = StageResult(Drop(DropReason.NOT_SPECIFIED, "ip_forward"))
-FORBIDDEN: Final = StageResult(Drop(DropReason.XFRM_POLICY, "ip_forward"))
+FORBIDDEN: Final = Drop(DropReason.XFRM_POLICY, "ip_forward")
 TOO_MANY_HOPS: Final = Drop(DropReason.IP_INHDR, "ip_forward")
 TOO_BIG: Final = Drop(DropReason.PKT_TOO_BIG, "ip_forward")
 COUNTED_BEFORE: Final = (Mib.FORW_DATAGRAMS,)
@@ -38,19 +46,21 @@ def ip_forward(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResu
     """Decide whether a routed datagram may leave by another interface.
 
     Kernel: net/ipv4/ip_forward.c
-    Exits: Next(ip_forward_finish); Drop(NOT_SPECIFIED, XFRM_POLICY, IP_INHDR, PKT_TOO_BIG)
+    Exits: Next(ip_forward_finish); those of ip_call_ra_chain; Drop(NOT_SPECIFIED, XFRM_POLICY, IP_INHDR, PKT_TOO_BIG)
     """
     host, route, data = net.host, skb.route, skb.data
     if skb.pkt_type is not PacketType.HOST or route is None:
         return NOT_FOR_US
-    if host.policies and xfrm_policy_blocks(host, PolicyDirection.FWD, skb.linear, skb.dev, route.dev):
-        return FORBIDDEN
+    if host.policies and xfrm4_policy_check(skb, host, PolicyDirection.FWD) is Policy.BLOCKED:
+        return StageResult(FORBIDDEN, IN_POL_BLOCK)
+    if skb.cb.options.router_alert and (taken := ip_call_ra_chain(skb, net, trace)) is not None:
+        return taken
     ttl = data[8]
     if ttl <= 1:
         due = IcmpDue(TIME_EXCEEDED, EXC_TTL, 0, skb)
         return StageResult(TOO_MANY_HOPS, (Mib.IN_HDR_ERRORS,), icmp=(due,))
-    if host.policies and xfrm_policy_blocks(host, PolicyDirection.OUT, skb.linear, skb.dev, route.dev):
-        return FORBIDDEN
+    if host.policies and xfrm4_route_forward(skb, route, host) is Policy.BLOCKED:
+        return StageResult(FORBIDDEN, OUT_POL_BLOCK)
     if skb.cb.options.is_strictroute and route.uses_gateway:
         return NOT_FOR_US._replace(icmp=(IcmpDue(DEST_UNREACH, SR_FAILED, 0, skb),))
     counting = host.kernel.output_counting
@@ -95,6 +105,15 @@ def ip_forward_finish(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> St
     return StageResult(Next("dst_output", skb))
 
 
+def skb_warn_if_lro(skb: SkBuff) -> tuple[str, str, dict[str, object]]:
+    """Return what comes of asking for a card's merging (LRO), which must not be forwarded: no capture tells of it.
+
+    Kernel: include/linux/skbuff.h
+    """
+    say = "merged by the stack, so it can be taken apart again" if skb.gso_size else "not merged by the card"
+    return "skb_warn_if_lro", say, {"gso": bool(skb.gso_size)}
+
+
 def _noted_as_forwarded(cb: IpControlBlock) -> IpControlBlock:
     if cb.flags is IpSkbFlag.NONE:
         return IpControlBlock(IpSkbFlag.FORWARDED, cb.frag_max_size, cb.options, cb.iif)
@@ -103,6 +122,7 @@ def _noted_as_forwarded(cb: IpControlBlock) -> IpControlBlock:
 
 def _tell(trace: Trace, skb: SkBuff, route: Route, mtu: int) -> None:
     ttl = skb.data[8]
+    trace.append(skb_warn_if_lro(skb))
     trace.append(("ip_dst_mtu_maybe_forward", f"mtu {mtu} by {route.dev}", {"mtu": mtu, "dev": route.dev}))
     trace.append(("ip_exceeds_mtu", f"{skb.length} bytes pass", {"length": skb.length, "mtu": mtu}))
     trace.append(("ip_decrease_ttl", f"ttl {ttl + 1} becomes {ttl}", {"ttl": ttl}))

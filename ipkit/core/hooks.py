@@ -1,4 +1,4 @@
-"""What netfilter and IPsec policy say of a datagram, from the host description.
+"""What netfilter says of a datagram, from the host description.
 
 Law: the first entry that matches decides; without one everything is accepted.
 """
@@ -38,19 +38,3 @@ def nf_hook(host: HostConfig, point: HookPoint, data: bytes, iif: str = "", oif:
         if hook.at == point.value and matches(hook.match, data, iif, oif):
             return HookVerdict(hook.verdict)
     return HookVerdict.ACCEPT
-
-
-class PolicyDirection(Enum):
-    """Which packets a policy is about (XFRM_POLICY_*)."""
-
-    IN = "in"
-    FWD = "fwd"
-    OUT = "out"
-
-
-def xfrm_policy_blocks(host: HostConfig, direction: PolicyDirection, data: bytes, iif: str = "", oif: str = "") -> bool:
-    """Tell whether IPsec policy forbids a datagram."""
-    for policy in host.policies:
-        if policy.direction == direction.value and matches(policy.match, data, iif, oif):
-            return policy.action == "block"
-    return False

@@ -19,11 +19,12 @@ from ipkit.core.outcome.counters import ICMP_MSG_IN, Counted, Mib
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.verdict import Delivered, Drop, StageResult
 from ipkit.core.reply import Answer, answered
-from ipkit.core.route import fib_compute_spec_dst, input_flow
+from ipkit.core.route import Refused, fib_compute_spec_dst, input_flow
 from ipkit.core.skbuff import SkBuff
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.wire import icmp
 from ipkit.core.wire.checksum import csum_replace2, ip_fast_csum
+from ipkit.core.xfrm import IN_POL_BLOCK, Policy, PolicyDirection, xfrm4_policy_check
 
 LARGEST_TYPE: Final = 18
 TO_MANY: Final = RouteFlag.BROADCAST | RouteFlag.MULTICAST
@@ -60,8 +61,10 @@ def icmp_rcv(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult
     """Decide about a message for this host.
 
     Kernel: net/ipv4/icmp.c
-    Exits: Delivered; Drop(ICMP_CSUM, IP_INHDR, UNHANDLED_PROTO, INVALID_PROTO, NOT_SPECIFIED)
+    Exits: Delivered; Drop(XFRM_POLICY, ICMP_CSUM, IP_INHDR, UNHANDLED_PROTO, INVALID_PROTO, NOT_SPECIFIED)
     """
+    if xfrm4_policy_check(skb, net.host, PolicyDirection.IN) is Policy.BLOCKED:
+        return StageResult(Drop(DropReason.XFRM_POLICY, "icmp_rcv"), IN_POL_BLOCK)
     if skb.route is None:
         raise ValueError("a datagram without a route was delivered")
     asked = IcmpMessage(skb, skb.route, (skb.data[0] & 0x0F) << 2)
@@ -152,8 +155,8 @@ def _replied(asked: IcmpMessage, message: bytes, net: NetNamespace, mibs: tuple[
     check = _checksum(asked, message)
     payload = message[:2] + check.to_bytes(2, "big") + message[4:]
     reply = answered(skb, Answer(payload, source, skb.data[1], on_wire=asked.length if skb.on_wire else 0), net)
-    if reply is None:
-        return StageResult(Delivered("icmp", "icmp_reply"))
+    if isinstance(reply, Refused):
+        return StageResult(Delivered("icmp", "icmp_reply"), reply.mibs)
     return StageResult(Delivered("icmp", "icmp_reply"), mibs, replies=(reply,))
 
 

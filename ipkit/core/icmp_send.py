@@ -21,7 +21,6 @@ from ipkit.core.route import (
     answer_ttl,
     dst_mtu,
     inet_select_addr,
-    ip_route_output_key,
 )
 from ipkit.core.skbuff import PacketType, SkBuff
 from ipkit.core.state.icmp_tokens import IcmpTokens
@@ -30,6 +29,7 @@ from ipkit.core.state.routing import Routing
 from ipkit.core.wire import icmp
 from ipkit.core.wire.checksum import ip_fast_csum, with_header_checksum
 from ipkit.core.wire.ipv4 import HEADER_BYTES, PROTO_ICMP, Ipv4Header, build, read
+from ipkit.core.xfrm import ip_route_output_flow
 
 LONGEST_ERROR: Final = 576
 
@@ -59,6 +59,7 @@ class Silence(Enum):
     GLOBAL_LIMIT = "the host has sent too many messages"
     NO_CLEAN_SLOT = "one of its options has no clean slot left"
     NO_WAY_BACK = "no route leads back to its source"
+    FORBIDDEN = "an IPsec policy forbids it"
     HOST_LIMIT = "its source has been sent too many messages"
     NO_ROOM = "no more than its header would fit"
 
@@ -95,9 +96,9 @@ def icmp_send(due: IcmpDue, routing: Routing, tokens: IcmpTokens, idents: IpIden
     if options is None:
         return IcmpWithheld(Silence.NO_CLEAN_SLOT)
     flow = _flow_back(due, header, options.first_hop(header.saddr), routing)
-    route = ip_route_output_key(flow, routing)
+    route = ip_route_output_flow(flow, routing)
     if isinstance(route, Refused):
-        return IcmpWithheld(Silence.NO_WAY_BACK)
+        return IcmpWithheld(Silence.FORBIDDEN if route.mibs else Silence.NO_WAY_BACK, route.mibs)
     if not limits.host_allow(route.dev, flow.daddr):
         return _limited(Silence.HOST_LIMIT, routing)
     longest = min(dst_mtu(route, host, about.tstamp_ns), LONGEST_ERROR)

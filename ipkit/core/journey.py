@@ -17,14 +17,15 @@ from ipkit.core.host.config import LinkKind
 from ipkit.core.host.fib import Route
 from ipkit.core.host.fib_explain import Trace
 from ipkit.core.icmp_send import IcmpSent, icmp_send
-from ipkit.core.journey_words import told_icmp, told_outcome, told_output
+from ipkit.core.journey_words import told_icmp, told_outcome
 from ipkit.core.nf_defrag import ipv4_conntrack_defrag
 from ipkit.core.outcome.counters import Counted, Mib
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.journal import Emitted, EmittedKind, End, Journal, Step
 from ipkit.core.outcome.verdict import ArpRequest, Drop, IcmpDue, Next, Queued, StageResult, Stolen, Transmitted
 from ipkit.core.output import Output, dst_output, ip_local_out
-from ipkit.core.receive import ip_error, ip_rcv, ip_rcv_finish
+from ipkit.core.ra_chain import ip_mr_input
+from ipkit.core.receive import ip_error, ip_rcv, ip_rcv_finish, ip_rcv_finish_core
 from ipkit.core.skbuff import IpControlBlock, PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.wire.arp import ARP_BYTES
@@ -36,6 +37,8 @@ _STAGES: Final[dict[str, Stage]] = {
     "ip_rcv": ip_rcv,
     "ipv4_conntrack_defrag": ipv4_conntrack_defrag,
     "ip_rcv_finish": ip_rcv_finish,
+    "ip_rcv_finish_core": ip_rcv_finish_core,
+    "ip_mr_input": ip_mr_input,
     "ip_error": ip_error,
     "ip_local_deliver": ip_local_deliver,
     "ip_local_deliver_finish": ip_local_deliver_finish,
@@ -48,6 +51,7 @@ STAGES: Final[Mapping[str, Stage]] = MappingProxyType(_STAGES)
 HOOKED: Final[Mapping[str, HookPoint]] = MappingProxyType(
     {
         "ip_rcv_finish": HookPoint.PRE_ROUTING,
+        "ip_rcv_finish_core": HookPoint.PRE_ROUTING,  # again, with the VRF as input
         "ip_local_deliver_finish": HookPoint.LOCAL_IN,
         "ip_forward_finish": HookPoint.FORWARD,
     }
@@ -62,6 +66,9 @@ BELOW_ITS_CAUSE: Final = 2
 
 FORWARDED: Final[tuple[Counted, ...]] = (Mib.FORW_DATAGRAMS,)
 SAYS_WHY: Final = frozenset({Mib.FRAG_FAILS})
+COMES_BACK: Final = frozenset({LinkKind.LOOPBACK, LinkKind.VRF})
+"""Devices that hand everything back to this host."""
+
 WAITS_FOR_NEIGHBOUR: Final = Queued("neighbour", "__neigh_event_send")
 
 
@@ -155,7 +162,10 @@ class _Journey:
     def _send_own(self, skb: SkBuff) -> None:
         """Send a datagram of this host's own, told below the function that wanted it."""
         self._depth += BELOW_ITS_CAUSE
-        self._put_out(skb, ip_local_out(skb, self._net))
+        out = ip_local_out(skb, self._net, trace=self._wanted())
+        if out.errno:
+            out.count(Mib.OUT_DISCARDS)  # ip_send_skb, by which the stack's own datagrams all go
+        self._put_out(skb, out)
         self._depth -= BELOW_ITS_CAUSE
 
     def _told(self, stage: str, act: Stage, skb: SkBuff) -> StageResult:
@@ -166,6 +176,10 @@ class _Journey:
         for step in trace:
             self._write(self._depth + 1 + step[0].lstrip("_").startswith("fib_"), step)  # below input routing
         return result
+
+    def _wanted(self) -> list[Step] | None:
+        """Return where the output path writes down its steps, if anybody wants them."""
+        return None if self._journal.steps is None else []
 
     def _write(self, depth: int, step: tuple[str, str, Mapping[str, object]]) -> None:
         if self._journal.steps is not None:
@@ -182,7 +196,7 @@ class _Journey:
 
     def _leave(self, skb: SkBuff) -> list[End]:
         """Let a forwarded packet go out and return what became of it."""
-        out = dst_output(skb, self._net)
+        out = dst_output(skb, self._net, trace=self._wanted())
         self._put_out(skb, out)
         self._journal.moved = FORWARDED
         if out.queued:
@@ -197,12 +211,9 @@ class _Journey:
         counters = self._journal.counters
         for mib, amount in out.mibs.items():
             counters[mib] = counters.get(mib, 0) + amount
-        if self._journal.steps is not None:
-            for deep, step in told_output(skb, out, self._net):
-                self._write(self._depth + deep, step)
-        for copy in out.looped:
-            copy.route = skb.route
-            self.looped.append(copy)
+        if out.trace and self._journal.steps is not None:
+            self._journal.steps += [step._replace(depth=self._depth + step.depth) for step in out.trace]
+        self.looped += out.looped
         self._emit(skb, out)
         for due in out.icmp:
             self.pay(due)
@@ -218,7 +229,7 @@ class _Journey:
         for dev, _, header, datagram in out.frames:
             if not datagram:
                 emitted.append(_asked(dev, header))
-            elif links[dev].kind is LinkKind.LOOPBACK:
+            elif links[dev].kind in COMES_BACK:
                 self.looped.append(_looped_in(skb, datagram, dev))
             else:
                 length = len(datagram)

@@ -13,9 +13,9 @@ def is_open(host: HostConfig, protocol: int, port: int) -> bool:
     return any(listener.proto == protocol and listener.port == port for listener in host.listeners)
 
 
-def raw_local_deliver(host: HostConfig, protocol: int) -> bool:
-    """Tell whether a raw socket takes copies of a protocol's datagrams.
+def raw_local_deliver(host: HostConfig, protocol: int) -> int:
+    """Return how many raw sockets take copies of a protocol's datagrams.
 
     Kernel: net/ipv4/raw.c
     """
-    return any(listener.proto is None and listener.raw_number == protocol for listener in host.listeners)
+    return sum(listener.proto is None and listener.raw_number == protocol for listener in host.listeners)

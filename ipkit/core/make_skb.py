@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from errno import ENETUNREACH, EPERM
+from errno import ENETUNREACH
 from typing import Final, NamedTuple
 
 from ipkit.core.append_data import HEAD_SIZES, Cork, Device, QueuedSkb, SendFlag, ip_append_data
 from ipkit.core.cmsg import IpcmCookie
-from ipkit.core.hooks import PolicyDirection, xfrm_policy_blocks
 from ipkit.core.host.config import Link, LinkKind
 from ipkit.core.host.fib import Route, RouteType
 from ipkit.core.host.kernel import MinimumMtu
@@ -21,13 +20,12 @@ from ipkit.core.inet_sock import NO_OPTIONS, InetCork, InetSock, PmtuDisc
 from ipkit.core.ip_options import inet_current_timestamp, ip_options_build
 from ipkit.core.outcome.counters import Mib
 from ipkit.core.output import Output, Owner, SizedBy, ip_local_out
-from ipkit.core.route import OutputFlow, Refused, dst_mtu, ip4_dst_hoplimit, ip_mtu_locked, ip_route_output_key
+from ipkit.core.route import OutputFlow, dst_mtu, ip4_dst_hoplimit, ip_mtu_locked
 from ipkit.core.route_mtu import IP_MAX_MTU
 from ipkit.core.select_ident import Fragmenting, ip_select_ident
 from ipkit.core.skbuff import IpControlBlock, PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.wire.ipv4 import FLAG_DF, Ipv4Header, build
-from ipkit.core.wire.transport import PORT_PROTOCOLS, UdpHeader, build_udp
 
 LEAST_MTU: Final = 68
 
@@ -56,25 +54,6 @@ class SendResult:
         """Note the errno that ends the call."""
         self.errno = errno
         return self
-
-
-def ip_route_output_flow(flow: OutputFlow, net: NetNamespace) -> Route | Refused:
-    """Decide where a message goes, and whether IPsec policy lets it.
-
-    Kernel: net/ipv4/route.c
-    """
-    route = ip_route_output_key(flow, net.routing)
-    if isinstance(route, Refused) or not net.host.policies:
-        return route
-    blocked = xfrm_policy_blocks(net.host, PolicyDirection.OUT, _bare_datagram(flow, route), oif=route.dev)
-    return Refused(EPERM) if blocked else route
-
-
-def _bare_datagram(flow: OutputFlow, route: Route) -> bytes:
-    """Return as much of a datagram as a policy looks at before there is one."""
-    ports = build_udp(UdpHeader(flow.sport, flow.dport, 0, 0)) if flow.protocol in PORT_PROTOCOLS else b""
-    header = Ipv4Header(0x45, flow.tos, 0, 0, 0, 0, flow.protocol, 0, flow.saddr or route.prefsrc, flow.daddr)
-    return build(header) + ports
 
 
 def ip_dont_fragment(sock: InetSock, route: Route) -> bool:

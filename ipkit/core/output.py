@@ -6,9 +6,12 @@ counted, owed, looped back or dropped is collected in an Output and acted upon b
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from errno import EPERM
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from ipkit.core.fragment import ip_fragment, must_fragment
@@ -16,17 +19,18 @@ from ipkit.core.gso import skb_gso_segment, skb_gso_validate_network_len
 from ipkit.core.hooks import HookPoint, HookVerdict, nf_hook
 from ipkit.core.host.config import LinkKind
 from ipkit.core.host.fib import Route, RouteFlag, RouteType
-from ipkit.core.host.kernel import OutputCounting
-from ipkit.core.neighbour import neigh_output
+from ipkit.core.host.kernel import OutputCounting, PostRoutingInput
+from ipkit.core.neighbour import NeighbourResult, neigh_output
 from ipkit.core.outcome.counters import Mib
 from ipkit.core.outcome.drop_reasons import DropReason
+from ipkit.core.outcome.journal import Step
 from ipkit.core.outcome.verdict import Drop, IcmpDue
 from ipkit.core.route import Direction, ip_dst_mtu_maybe_forward
 from ipkit.core.route_mtu import IP_MAX_MTU
-from ipkit.core.skbuff import IpSkbFlag, PacketType, SkBuff
+from ipkit.core.skbuff import IpControlBlock, IpSkbFlag, PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.wire.checksum import with_header_checksum
-from ipkit.core.wire.ipv4 import read
+from ipkit.core.wire.ipv4 import address_text, read
 
 
 class SizedBy(Enum):
@@ -44,6 +48,11 @@ class Owner(NamedTuple):
 
 
 NO_OWNER: Final = Owner()
+NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
+GROUPS: Final = 0xE
+"""How multicast addresses begin, in four bits; those that never leave a link, in bytes; the address of everybody."""
+LOCAL_GROUPS: Final = b"\xe0\0\0"
+LIMITED_BROADCAST: Final = b"\xff\xff\xff\xff"
 TO_MANY: Final = RouteFlag.MULTICAST | RouteFlag.BROADCAST
 
 
@@ -72,6 +81,8 @@ class Output:
     looped: list[SkBuff] = field(default_factory=list)  # copies that come back in by their device
     drops: list[Drop] = field(default_factory=list)
     queued: int = 0  # datagrams that wait for their neighbour
+    trace: list[Step] | None = None  # None: nobody wants the way told
+    depth: int = 0
 
     def count(self, mib: Mib, amount: int = 1) -> None:
         """Note that a counter moves."""
@@ -80,15 +91,29 @@ class Output:
     def dropped(self, func: str, errno: int, reason: DropReason = DropReason.NOT_SPECIFIED) -> int:
         """Note an end and return the errno it gives."""
         self.drops.append(Drop(reason, func, errno))
+        self.tell(func, f"drop {reason.value}", {"errno": errno})
         return errno
 
+    def tell(self, func: str, say: str, values: Mapping[str, object] = NOTHING) -> None:
+        """Write down what a function does."""
+        if self.trace is not None:
+            self.trace.append(Step(self.depth, func, say, values))
 
-def ip_local_out(skb: SkBuff, net: NetNamespace, owner: Owner = NO_OWNER) -> Output:
+    def enter(self, func: str, say: str, values: Mapping[str, object] = NOTHING) -> None:
+        """Write down what a function does; what it calls stands below."""
+        self.tell(func, say, values)
+        self.depth += 1
+
+
+def ip_local_out(skb: SkBuff, net: NetNamespace, owner: Owner = NO_OWNER, trace: list[Step] | None = None) -> Output:
     """Send a datagram of this host that has everything but its length and checksum.
 
     Kernel: net/ipv4/ip_output.c
     """
-    out = Output()
+    out = Output(trace=trace)
+    if trace is not None:
+        requests = net.host.kernel.output_counting is OutputCounting.LOCAL_OUT
+        out.enter("ip_local_out", f"{skb.length} bytes{' (IpOutRequests)' if requests else ''}", {"length": skb.length})
     answer = __ip_local_out(skb, net, out)
     out.errno = _dst_output(skb, net, owner, out) if answer is HookVerdict.ACCEPT else _errno_of(answer, out)
     return out
@@ -100,25 +125,56 @@ def __ip_local_out(skb: SkBuff, net: NetNamespace, out: Output) -> HookVerdict:
     header_bytes = read(skb.data).header_bytes
     header = skb.data[:2] + skb.length.to_bytes(2, "big") + skb.data[4:header_bytes]
     skb.data = with_header_checksum(header) + skb.data[header_bytes:]
-    return _hooked(skb, net, HookPoint.LOCAL_OUT, _route_of(skb).dev)
+    if net.routing.tables.vrfs and l3mdev_ip_out(skb, net, out) is not HookVerdict.ACCEPT:
+        return HookVerdict.STOLEN  # the sender is told that all is well
+    return _hooked(skb, net, HookPoint.LOCAL_OUT, out)
 
 
-def dst_output(skb: SkBuff, net: NetNamespace, owner: Owner = NO_OWNER) -> Output:
+def l3mdev_ip_out(skb: SkBuff, net: NetNamespace, out: Output) -> HookVerdict:
+    """Let a datagram that leaves by a link of a VRF leave by the VRF first; what goes to groups or everybody does not.
+
+    Kernel: include/net/l3mdev.h, drivers/net/vrf.c
+    """
+    link = skb.dev
+    vrf = net.routing.tables.vrfs.get(link, link)
+    to_everybody = skb.data[16] >> 4 == GROUPS or skb.data[16:20] == LIMITED_BROADCAST
+    if vrf == link or to_everybody:
+        return HookVerdict.ACCEPT
+    if out.trace is not None:
+        out.tell("l3mdev_ip_out", f"{link} is in {vrf}", {"dev": vrf, "slave": link})
+    skb.dev = vrf
+    for point in (HookPoint.LOCAL_OUT, HookPoint.POST_ROUTING):
+        answer = _hooked(skb, net, point, out)
+        if answer is not HookVerdict.ACCEPT:
+            _errno_of(answer, out)
+            return answer
+    skb.dev = link
+    return HookVerdict.ACCEPT
+
+
+def dst_output(skb: SkBuff, net: NetNamespace, owner: Owner = NO_OWNER, trace: list[Step] | None = None) -> Output:
     """Send a datagram that is complete by the way its route names.
 
     Kernel: include/net/dst.h
     """
-    out = Output()
+    out = Output(trace=trace)
     out.errno = _dst_output(skb, net, owner, out)
     return out
 
 
 def _dst_output(skb: SkBuff, net: NetNamespace, owner: Owner, out: Output) -> int:
     route = _route_of(skb)
-    to_many = route.flags & TO_MANY
-    here_too = route.flags & RouteFlag.LOCAL and net.host.links[route.dev].kind is not LinkKind.LOOPBACK
-    send = ip_mc_output if to_many and here_too and route.iif is None else ip_output
-    return send(skb, net, owner, out)
+    if route.flags & TO_MANY and route.iif is None and _is_heard_here(skb, route, net):
+        return ip_mc_output(skb, net, owner, out)
+    return ip_output(skb, net, owner, out)
+
+
+def _is_heard_here(skb: SkBuff, route: Route, net: NetNamespace) -> bool:
+    """Tell whether what goes to many comes back: to this host, or to its multicast routing."""
+    link = net.host.links[route.dev]
+    if route.flags & RouteFlag.LOCAL:
+        return link.kind is not LinkKind.LOOPBACK
+    return bool(link.conf.mc_forwarding) and skb.data[16:19] != LOCAL_GROUPS
 
 
 def ip_output(skb: SkBuff, net: NetNamespace, owner: Owner, out: Output) -> int:
@@ -126,8 +182,18 @@ def ip_output(skb: SkBuff, net: NetNamespace, owner: Owner, out: Output) -> int:
 
     Kernel: net/ipv4/ip_output.c
     """
+    iif = _input_of(skb, net) if net.host.hooks else ""
     _count_request(skb, net, out)
-    return _post_routed(skb, net, owner, out)
+    if out.trace is not None:
+        out.enter("ip_output", f"by {skb.dev}", {"dev": skb.dev})
+    return _post_routed(skb, net, owner, out, iif)
+
+
+def _input_of(skb: SkBuff, net: NetNamespace) -> str:
+    """Return the input device that POST_ROUTING is told of."""
+    if net.host.kernel.post_routing_input is PostRoutingInput.NONE:
+        return ""
+    return skb.dev if IpSkbFlag.FORWARDED in skb.cb.flags else net.routing.tables.vrfs.get(skb.dev, "")
 
 
 def ip_mc_output(skb: SkBuff, net: NetNamespace, owner: Owner, out: Output) -> int:
@@ -136,15 +202,17 @@ def ip_mc_output(skb: SkBuff, net: NetNamespace, owner: Owner, out: Output) -> i
     Kernel: net/ipv4/ip_output.c
     """
     _count_request(skb, net, out)
+    if out.trace is not None:
+        out.enter("ip_mc_output", f"by {skb.dev}, to many", {"dev": skb.dev})
     route = _route_of(skb)
     if route.flags & RouteFlag.MULTICAST:
         if owner.hears_itself:
-            _loop_back(skb, net, out)
+            ip_mc_finish_output(skb, net, out)
         if not read(skb.data).ttl:
             out.dropped("ip_mc_output", 0)
             return 0
     else:
-        _loop_back(skb, net, out)
+        ip_mc_finish_output(skb, net, out)
     return _post_routed(skb, net, owner, out)
 
 
@@ -155,15 +223,20 @@ def _count_request(skb: SkBuff, net: NetNamespace, out: Output) -> None:
         out.count(Mib.OUT_OCTETS, skb.length)
 
 
-def _loop_back(skb: SkBuff, net: NetNamespace, out: Output) -> None:
-    """Let a copy, unfragmented as it is, come back in by its device (ip_mc_finish_output, dev_loopback_xmit)."""
-    if _hooked(skb, net, HookPoint.POST_ROUTING, skb.dev) is HookVerdict.ACCEPT:
-        out.looped.append(SkBuff(skb.linear, skb.dev, PacketType.HOST, skb.tstamp_ns, mark=skb.mark))
+def ip_mc_finish_output(skb: SkBuff, net: NetNamespace, out: Output) -> None:
+    """Let a copy that POST_ROUTING lets pass, unfragmented as it is, come back in by its device.
+
+    Kernel: net/ipv4/ip_output.c
+    """
+    if _hooked(skb, net, HookPoint.POST_ROUTING, out) is HookVerdict.ACCEPT:
+        cb = IpControlBlock(iif=skb.dev)
+        out.looped.append(SkBuff(skb.linear, skb.dev, PacketType.HOST, skb.tstamp_ns, skb.route, cb, mark=skb.mark))
+        out.tell("ip_mc_finish_output", f"a copy comes back in by {skb.dev}", {"dev": skb.dev})
 
 
-def _post_routed(skb: SkBuff, net: NetNamespace, owner: Owner, out: Output) -> int:
+def _post_routed(skb: SkBuff, net: NetNamespace, owner: Owner, out: Output, iif: str = "") -> int:
     if IpSkbFlag.REROUTED not in skb.cb.flags:
-        answer = _hooked(skb, net, HookPoint.POST_ROUTING, skb.dev)
+        answer = _hooked(skb, net, HookPoint.POST_ROUTING, out, iif)
         if answer is not HookVerdict.ACCEPT:
             return _errno_of(answer, out)
     return ip_finish_output(skb, net, owner, out)
@@ -175,11 +248,31 @@ def ip_finish_output(skb: SkBuff, net: NetNamespace, owner: Owner, out: Output) 
     Kernel: net/ipv4/ip_output.c
     """
     mtu = ip_skb_dst_mtu(skb, net, owner)
+    if out.trace is not None:
+        _tell_size(out, skb, mtu)
+        BPF_CGROUP_RUN_PROG_INET_EGRESS(out)
     if skb.gso_size:
         return ip_finish_output_gso(skb, net, mtu, out)
     if must_fragment(skb, mtu, net.host.kernel):
         return _fragmented(skb, net, mtu, out)
     return ip_finish_output2(skb, net, out)
+
+
+def _tell_size(out: Output, skb: SkBuff, mtu: int) -> None:
+    """Write down what decides whether a datagram leaves whole."""
+    say, values = f"{skb.length} bytes, mtu {mtu}", {"length": skb.length, "mtu": mtu}
+    if skb.cb.frag_max_size:
+        say += f", came in fragments of {skb.cb.frag_max_size}"
+        values["frag_max_size"] = skb.cb.frag_max_size
+    out.enter("ip_finish_output", say, values)
+
+
+def BPF_CGROUP_RUN_PROG_INET_EGRESS(out: Output) -> None:  # noqa: N802
+    """Ask the program of the sender's control group: a host description has none, so everything passes.
+
+    Kernel: include/linux/bpf-cgroup.h
+    """
+    out.tell("BPF_CGROUP_RUN_PROG_INET_EGRESS", "no program")
 
 
 def ip_skb_dst_mtu(skb: SkBuff, net: NetNamespace, owner: Owner) -> int:
@@ -199,7 +292,10 @@ def ip_finish_output_gso(skb: SkBuff, net: NetNamespace, mtu: int, out: Output) 
 
     Kernel: net/ipv4/ip_output.c
     """
-    if skb_gso_validate_network_len(skb, mtu):
+    fits = skb_gso_validate_network_len(skb, mtu)
+    if out.trace is not None:
+        out.enter("ip_finish_output_gso", "its segments fit" if fits else "each segment is fragmented", {"fits": fits})
+    if fits:
         return ip_finish_output2(skb, net, out)
     result = 0
     for segment in skb_gso_segment(skb):
@@ -210,6 +306,8 @@ def ip_finish_output_gso(skb: SkBuff, net: NetNamespace, mtu: int, out: Output) 
 def _fragmented(skb: SkBuff, net: NetNamespace, mtu: int, out: Output) -> int:
     """Hand a datagram to ip_fragment and its fragments to the device."""
     refused: list[int] = []
+    before, depth = len(out.trace or ()), out.depth
+    out.depth += 1
     template = SkBuff(b"", skb.dev, skb.pkt_type, skb.tstamp_ns, skb.route, skb.cb, mark=skb.mark)
 
     def output(fragment: bytes) -> int:
@@ -220,8 +318,13 @@ def _fragmented(skb: SkBuff, net: NetNamespace, mtu: int, out: Output) -> int:
         return error
 
     result = ip_fragment(skb, mtu, net.host.kernel, output)
+    out.depth = depth
     for mib in result.mibs:
         out.count(mib)
+    if out.trace is not None:
+        moved = Counter(mib.value for mib in result.mibs)
+        said = ", ".join(f"{name} {amount}" for name, amount in moved.items())
+        out.trace.insert(before, Step(depth, "ip_fragment", said, dict(moved)))
     if result.icmp is not None:
         out.icmp.append(result.icmp)
     if result.errno and not refused:
@@ -243,6 +346,8 @@ def ip_finish_output2(skb: SkBuff, net: NetNamespace, out: Output) -> int:
     nexthop = route.gateway or int.from_bytes(skb.data[16:20], "big")
     answer = neigh_output(net, skb, nexthop)
     header = answer.header
+    if out.trace is not None:
+        _tell_neighbour(out, skb, nexthop, answer)
     if header is not None and not skb.gso_size:
         out.frames.append(OutFrame(route.dev, nexthop, header, skb.linear))
         return 0
@@ -250,13 +355,25 @@ def ip_finish_output2(skb: SkBuff, net: NetNamespace, out: Output) -> int:
         out.frames += [OutFrame(route.dev, nexthop, header, data) for data in _on_device(skb, net)]
         return 0
     if answer.drop is not None:
-        out.drops.append(answer.drop)
-        return answer.drop.errno
+        return out.dropped(answer.drop.func, answer.drop.errno, answer.drop.reason)
     if answer.request is not None:
         out.frames.append(OutFrame(route.dev, nexthop, answer.request, b""))
     out.queued += 1
     out.drops += [Drop(DropReason.NEIGH_QUEUEFULL, "__neigh_event_send") for _ in answer.discarded]
     return 0
+
+
+def _tell_neighbour(out: Output, skb: SkBuff, nexthop: int, answer: NeighbourResult) -> None:
+    """Write down to whom a datagram or fragment goes, or that it waits."""
+    to = address_text(nexthop)
+    if answer.header is not None:
+        lladdr = answer.header[:6].hex(":") or "no link header"
+        values = {"nexthop": to, "dev": skb.dev, "lladdr": lladdr}
+        out.tell("ip_finish_output2", f"{skb.length} bytes to {to} ({lladdr}) dev {skb.dev}", values)
+    elif answer.drop is None:
+        say = f"{skb.length} bytes wait for {to} dev {skb.dev}"
+        say += ", which is asked for" if answer.request is not None else ""
+        out.tell("neigh_resolve_output", say, {"nexthop": to, "dev": skb.dev, "asked": answer.request is not None})
 
 
 def _count_to_many(route: Route, skb: SkBuff, out: Output) -> None:
@@ -278,8 +395,13 @@ def _on_device(skb: SkBuff, net: NetNamespace) -> list[bytes]:
     return [segment.data for segment in skb_gso_segment(skb)]
 
 
-def _hooked(skb: SkBuff, net: NetNamespace, point: HookPoint, oif: str) -> HookVerdict:
-    return nf_hook(net.host, point, skb.linear, skb.cb.iif, oif) if net.host.hooks else HookVerdict.ACCEPT
+def _hooked(skb: SkBuff, net: NetNamespace, point: HookPoint, out: Output, iif: str = "") -> HookVerdict:
+    """Ask a hook about a datagram that leaves by its device."""
+    if not net.host.hooks:
+        return HookVerdict.ACCEPT
+    answer = nf_hook(net.host, point, skb.linear, iif, skb.dev)
+    out.tell("nf_hook", f"{point.value}: {answer.value}", {"hook": point.value, "verdict": answer.value})
+    return answer
 
 
 def _errno_of(answer: HookVerdict, out: Output) -> int:

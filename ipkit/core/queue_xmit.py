@@ -24,7 +24,6 @@ from ipkit.core.make_skb import (
     SendResult,
     ip_dont_fragment,
     ip_finish_skb,
-    ip_route_output_flow,
     ip_select_ttl,
     ip_send_skb,
     ip_setup_cork,
@@ -40,6 +39,7 @@ from ipkit.core.select_ident import Fragmenting, ip_select_ident
 from ipkit.core.skbuff import IpControlBlock, PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.wire.ipv4 import FLAG_DF, HEADER_BYTES, PROTO_TCP, Ipv4Header, build, read
+from ipkit.core.xfrm import ip_route_output_flow
 
 SMALL_ANSWER_BYTES: Final = 68
 TOS_BITS: Final = 0x1E
@@ -73,10 +73,10 @@ def ip_queue_xmit(segment: Segment, sock: InetSock, net: NetNamespace) -> SendRe
         now_ns=segment.now_ns,
     )
     result.flow = flow
-    route = ip_route_output_flow(flow, net)
+    route = ip_route_output_flow(flow, net.routing)
     if isinstance(route, Refused) or (options.places.is_strictroute and route.uses_gateway):
         result.output = Output(EHOSTUNREACH, drops=[Drop(DropReason.IP_OUTNOROUTES, "__ip_queue_xmit", EHOSTUNREACH)])
-        result.mibs[Mib.OUT_NO_ROUTES] += 1
+        result.mibs.update((Mib.OUT_NO_ROUTES, *(route.mibs if isinstance(route, Refused) else ())))
         return result.failed(EHOSTUNREACH)
     flow = result.flow = flow._replace(saddr=flow.saddr or route.prefsrc)
     df = FLAG_DF if ip_dont_fragment(sock, route) and segment.fragmenting is Fragmenting.BY_DF else 0
@@ -171,7 +171,7 @@ def ip_send_unicast_reply(received: SkBuff, reply: Reply, net: NetNamespace) -> 
         now_ns=received.tstamp_ns,
         any_source=True,
     )
-    route = ip_route_output_flow(flow, net)
+    route = ip_route_output_flow(flow, net.routing)
     if isinstance(route, Refused):
         return None
     cookie = ipcm_init_sk(sock)

@@ -33,7 +33,6 @@ from ipkit.core.make_skb import (
     Message,
     SendResult,
     ip_finish_skb,
-    ip_route_output_flow,
     ip_send_skb,
     ip_setup_cork,
     owner_of,
@@ -50,6 +49,7 @@ from ipkit.core.state.netns import NetNamespace
 from ipkit.core.wire import icmp
 from ipkit.core.wire.checksum import with_header_checksum
 from ipkit.core.wire.ipv4 import HEADER_BYTES, MAX_TOTAL_BYTES, PROTO_ICMP, PROTO_RAW, Ipv4Header, build, read
+from ipkit.core.xfrm import ip_route_output_flow
 
 ICMP_COUNTED: Final = MappingProxyType(
     {
@@ -82,8 +82,9 @@ def raw_sendmsg(sock: InetSock, message: Message, net: NetNamespace) -> SendResu
     result.flow = flow
     if _source_route_to_nowhere(sock, message, found):
         return result.failed(EINVAL)
-    route = ip_route_output_flow(flow, net)
+    route = ip_route_output_flow(flow, net.routing)
     if isinstance(route, Refused):
+        result.mibs.update(route.mibs)
         return result.failed(route.errno)
     if route.flags & RouteFlag.BROADCAST and not sock.broadcast:
         return result.failed(EACCES)

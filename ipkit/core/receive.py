@@ -8,25 +8,28 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Mapping
-from errno import EACCES, EHOSTUNREACH, ENETUNREACH, EXDEV, errorcode
+from dataclasses import replace
+from enum import Enum
+from errno import EACCES, EHOSTUNREACH, ENETUNREACH, EXDEV
 from typing import Final
 
 from ipkit.core.host.fib import Route, RouteFlag, RouteType
 from ipkit.core.host.fib_explain import Trace
+from ipkit.core.input_words import ip_handle_martian_source, told_demux, told_route
 from ipkit.core.ip_options_compile import ip_options_compile
 from ipkit.core.nf_defrag import is_gathered
 from ipkit.core.outcome.counters import Counted, Mib
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.verdict import Drop, IcmpDue, Next, StageResult
-from ipkit.core.route import InputFlow, Refused, input_flow, ip_route_input_noref
-from ipkit.core.route_flow import is_multicast
-from ipkit.core.skbuff import PacketType, SkBuff
+from ipkit.core.route import Refused, input_flow, ip_route_input_noref
+from ipkit.core.route_flow import came_by, is_multicast, judging_link
+from ipkit.core.skbuff import IpSkbFlag, PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.state.routing import InputKey, Routing
 from ipkit.core.transit_options import ip_options_rcv_srr
 from ipkit.core.wire.checksum import ip_fast_csum
 from ipkit.core.wire.icmp import DEST_UNREACH, HOST_UNREACH, NET_UNREACH, PARAMETERPROB, PKT_FILTERED
-from ipkit.core.wire.ipv4 import HEADER_BYTES, address_text, unpack_from
+from ipkit.core.wire.ipv4 import HEADER_BYTES, unpack_from
 
 ECN_MIBS: Final = (Mib.IN_NO_ECT_PKTS, Mib.IN_ECT1_PKTS, Mib.IN_ECT0_PKTS, Mib.IN_CE_PKTS)
 """What is counted for each value of the two ECN bits."""
@@ -42,6 +45,9 @@ UNREACHABLE_CODES: Final[Mapping[int, tuple[int, DropReason, tuple[Counted, ...]
 
 MOST_CACHED: Final = 1 << 15
 """How many routes are remembered."""
+
+GROUPS: Final = 0xE
+"""How multicast addresses begin."""
 
 SHORT: Final = Drop(DropReason.IP_INHDR, "ip_rcv_core")
 UNWELCOME: Final = StageResult(Drop(DropReason.NOT_SPECIFIED, "ip_rcv_options"))
@@ -95,17 +101,53 @@ def ip_rcv_core(skb: SkBuff, trace: Trace | None) -> StageResult:
 
 
 def ip_rcv_finish(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:
-    """Decide where a datagram goes.
+    """Decide where a datagram goes; one of a VRF is shown to PRE_ROUTING once more, as the VRF's.
 
     Kernel: net/ipv4/ip_input.c
-    Exits: Next(ip_local_deliver, ip_forward, ip_error); Drop(every reason of input routing, UNICAST_IN_L2_MULTICAST)
+    Exits: Next(ip_local_deliver, ip_forward, ip_error, ip_rcv_finish_core); Drop(as ip_rcv_finish_core)
+    """
+    if net.routing.tables.vrfs and l3mdev_ip_rcv(skb, net, trace) is AsksAgain.YES:
+        return StageResult(Next("ip_rcv_finish_core", skb))
+    return ip_rcv_finish_core(skb, net, trace)
+
+
+class AsksAgain(Enum):
+    """Whether PRE_ROUTING is asked about a datagram a second time."""
+
+    YES = "yes"
+    NO = "no"
+
+
+def l3mdev_ip_rcv(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> AsksAgain:
+    """Hand a datagram to the VRF that its link belongs to: from here on it came in by that.
+
+    Kernel: include/net/l3mdev.h, drivers/net/vrf.c
+    """
+    vrf = net.routing.tables.vrfs.get(skb.dev)
+    if vrf is None:
+        return AsksAgain.NO
+    link = skb.dev
+    skb.cb = replace(skb.cb, flags=skb.cb.flags | IpSkbFlag.L3SLAVE, iif=link)
+    skb.dev = vrf
+    # To a group: the link's own business. With a route: what this host sent to itself.
+    again = AsksAgain.NO if skb.route is not None or skb.data[16] >> 4 == GROUPS else AsksAgain.YES
+    if trace is not None:
+        trace.append(("l3mdev_ip_rcv", f"{link} is in {vrf}", {"dev": vrf, "slave": link, "hook": again.value}))
+    return again
+
+
+def ip_rcv_finish_core(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:
+    """Route a datagram and send it on that way.
+
+    Kernel: net/ipv4/ip_input.c
+    Exits: Next(ip_local_deliver, ip_forward, ip_mr_input, ip_error); Drop(every reason of input routing,
+    UNICAST_IN_L2_MULTICAST)
     """
     route = skb.route
     if route is None:
         looked_up = _routed(skb, net, trace)
         if isinstance(looked_up, Refused):
-            mibs = (Mib.IP_REVERSE_PATH_FILTER,) if looked_up.errno == EXDEV else ()
-            return StageResult(Drop(looked_up.reason, "ip_rcv_finish", looked_up.errno), mibs)
+            return _refused(skb, looked_up, net, trace)
         route = skb.route = looked_up
     if skb.data[0] != 0x45:
         answer = ip_rcv_options(skb, route, net, trace)
@@ -127,23 +169,33 @@ def ip_rcv_finish(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageR
     return StageResult(_dst_input(skb, route))
 
 
+def _refused(skb: SkBuff, refused: Refused, net: NetNamespace, trace: Trace | None) -> StageResult:
+    if trace is not None and refused.martian is not None:
+        trace.append(ip_handle_martian_source(skb, refused.martian, net.host.links[came_by(skb)]))
+    mibs = (Mib.IP_REVERSE_PATH_FILTER,) if refused.errno == EXDEV else ()
+    return StageResult(Drop(refused.reason, "ip_rcv_finish", refused.errno), mibs)
+
+
 def _routed(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> Route | Refused:
     """Return where a datagram goes, from memory where one like it was asked about before."""
     routing = net.routing
+    dev = came_by(skb) if routing.tables.vrfs else skb.dev
     if trace is not None:
-        flow = input_flow(skb)
+        flow = input_flow(skb)._replace(iif=dev)
         walk: Trace = []
         looked_up = ip_route_input_noref(flow, routing, walk)
-        trace += [_told(flow, looked_up), *walk]
+        trace += [*told_demux(skb, net.host), told_route(flow, looked_up), *walk]
         return looked_up
     _, tos, _, _, _, _, _, _, saddr, daddr = unpack_from(skb.data)
     starts = routing.tables.class_starts
     source, destination = (saddr, daddr) if starts is None else (bisect(starts, saddr), bisect(starts, daddr))
-    key = (source, destination, tos, skb.dev, skb.mark)
+    key = (source, destination, tos, dev, skb.mark)
     is_plain = not (is_multicast(daddr) or daddr in routing.exceptions.by_destination)
     if is_plain and (known := routing.cached.get(key)) is not None:
         return known
     flow = input_flow(skb)
+    if dev != skb.dev:
+        flow = flow._replace(iif=dev)
     looked_up = ip_route_input_noref(flow, routing)
     if is_plain and isinstance(looked_up, Route) and not looked_up.multipath:
         _keep(looked_up, key, routing)
@@ -157,20 +209,6 @@ def _keep(route: Route, key: InputKey, routing: Routing) -> None:
     if len(routing.cached) >= MOST_CACHED:
         routing.cached.clear()
     routing.cached[key] = route
-
-
-def _told(flow: InputFlow, answer: Route | Refused) -> tuple[str, str, Mapping[str, object]]:
-    way = f"{address_text(flow.saddr)} > {address_text(flow.daddr)} iif {flow.iif} tos {flow.tos:#x}"
-    values = {"saddr": address_text(flow.saddr), "daddr": address_text(flow.daddr), "iif": flow.iif, "tos": flow.tos}
-    if isinstance(answer, Refused):
-        martian = f", martian {answer.martian.value}" if answer.martian is not None else ""
-        say = f"{way}: {errorcode[answer.errno]}{martian}"
-    elif answer.errno:
-        say = f"{way}: {errorcode[answer.errno]}"
-    else:
-        gateway = f" via {address_text(answer.gateway)}" if answer.gateway else ""
-        say = f"{way}: {answer.type.name.lower()}{gateway} dev {answer.dev}"
-    return "ip_route_input_noref", say, values
 
 
 def ip_rcv_options(skb: SkBuff, route: Route, net: NetNamespace, trace: Trace | None) -> StageResult | Route:
@@ -188,9 +226,10 @@ def ip_rcv_options(skb: SkBuff, route: Route, net: NetNamespace, trace: Trace | 
         return StageResult(Drop(DropReason.IP_INHDR, "ip_rcv_options"), (Mib.IN_HDR_ERRORS,), icmp=(due,))
     if not options.srr:
         return route
-    if not net.host.links[skb.dev].conf.accept_source_route:
+    link = judging_link(skb, net.host)
+    if not link.conf.accept_source_route:
         if trace is not None:
-            trace.append(("ip_rcv_options", f"{skb.dev} takes no source routes", {"accept_source_route": 0}))
+            trace.append(("ip_rcv_options", f"{link.name} takes no source routes", {"accept_source_route": 0}))
         return UNWELCOME
     return ip_options_rcv_srr(skb, route, net.routing, trace)
 
@@ -198,19 +237,16 @@ def ip_rcv_options(skb: SkBuff, route: Route, net: NetNamespace, trace: Trace | 
 def _is_stray(skb: SkBuff, net: NetNamespace) -> bool:
     """Tell whether a unicast datagram came in a frame for many where that is not wanted."""
     to_many = skb.pkt_type in (PacketType.BROADCAST, PacketType.MULTICAST)
-    return to_many and bool(net.host.links[skb.dev].conf.drop_unicast_in_l2_multicast)
+    return to_many and bool(net.host.links[came_by(skb)].conf.drop_unicast_in_l2_multicast)
 
 
-def _dst_input(skb: SkBuff, route: Route) -> Next | Drop:
+def _dst_input(skb: SkBuff, route: Route) -> Next:
     """Return the stage that a route leads to (dst_input)."""
     if route.errno:
         return Next("ip_error", skb)
     if route.flags & RouteFlag.LOCAL:
         return Next("ip_local_deliver", skb)
-    if route.type is RouteType.MULTICAST:
-        # Whose tables a multicast routing daemon would fill: nobody does.
-        return Drop(DropReason.NOT_SPECIFIED, "ip_mr_input")
-    return Next("ip_forward", skb)
+    return Next("ip_mr_input" if route.type is RouteType.MULTICAST else "ip_forward", skb)
 
 
 def ip_error(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:
@@ -221,7 +257,7 @@ def ip_error(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult
     """
     errno = skb.route.errno if skb.route is not None else 0
     host = net.host
-    if not host.links[skb.dev].conf.forwarding:
+    if not judging_link(skb, net.host).conf.forwarding:
         return StageResult(Drop(DropReason.IP_INADDRERRORS, "ip_error", errno), (Mib.IN_ADDR_ERRORS,))
     if errno not in UNREACHABLE_CODES:
         return StageResult(Drop(DropReason.NOT_SPECIFIED, "ip_error", errno))

@@ -5,13 +5,15 @@ Law: what the answer says comes from the protocol; here it becomes a datagram wi
 
 from __future__ import annotations
 
+from errno import EINVAL
 from typing import NamedTuple
 
 from ipkit.core.ip_options import inet_current_timestamp, ip_options_build, ip_options_echo, ours_in
-from ipkit.core.route import OutputFlow, Refused, answer_ttl, ip_route_output_key
+from ipkit.core.route import OutputFlow, Refused, answer_ttl
 from ipkit.core.skbuff import IpControlBlock, IpOptions, PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.wire.ipv4 import FLAG_DF, HEADER_BYTES, Ipv4Header, build, read
+from ipkit.core.xfrm import ip_route_output_flow
 
 
 class Answer(NamedTuple):
@@ -25,12 +27,12 @@ class Answer(NamedTuple):
     on_wire: int = 0  # bytes of the payload on the wire, where the capture kept fewer of the question
 
 
-def answered(skb: SkBuff, answer: Answer, net: NetNamespace) -> SkBuff | None:
-    """Return the answer to a datagram as it is handed to ip_local_out; None: there is no way to send it."""
+def answered(skb: SkBuff, answer: Answer, net: NetNamespace) -> SkBuff | Refused:
+    """Return the answer to a datagram as it is handed to ip_local_out, or what keeps it from being sent."""
     header = read(skb.data)
     options = ip_options_echo(skb.data[: header.header_bytes], skb.cb.options, ours_in(net.routing.tables))
     if options is None:
-        return None
+        return Refused(EINVAL)
     flow = OutputFlow(
         options.first_hop(header.saddr),
         answer.source,
@@ -42,9 +44,9 @@ def answered(skb: SkBuff, answer: Answer, net: NetNamespace) -> SkBuff | None:
         dport=answer.ports[1],
         now_ns=skb.tstamp_ns,
     )
-    route = ip_route_output_key(flow, net.routing)
+    route = ip_route_output_flow(flow, net.routing)
     if isinstance(route, Refused):
-        return None
+        return route
     source = answer.source or route.prefsrc
     daddr = flow.daddr or source
     text = ip_options_build(options, header.saddr, source, inet_current_timestamp(skb.tstamp_ns))

@@ -9,10 +9,13 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final, NamedTuple, TypeAlias
 
+from ipkit.core.host.config import HostConfig, Link
 from ipkit.core.host.fib import FibResult
 from ipkit.core.host.fib_rules import ROOT_UID, FibKey
+from ipkit.core.host.kernel import VrfSettings
+from ipkit.core.outcome.counters import Mib
 from ipkit.core.outcome.drop_reasons import DropReason
-from ipkit.core.skbuff import SkBuff
+from ipkit.core.skbuff import IpSkbFlag, SkBuff
 from ipkit.core.state.routing import Routing
 from ipkit.core.wire.flow_keys import FlowKeys, outer_keys
 from ipkit.core.wire.ipv4 import PROTO_UDP, unpack_from
@@ -40,6 +43,17 @@ def input_flow(skb: SkBuff) -> InputFlow:
     """Return the flow of a packet that came in."""
     _, tos, _, _, _, _, protocol, _, saddr, daddr = unpack_from(skb.data)
     return InputFlow(daddr, saddr, tos, skb.dev, protocol, skb.mark, skb.linear, 0, 0, skb.tstamp_ns)
+
+
+def came_by(skb: SkBuff) -> str:
+    """Return the link that a datagram came in by, also where a VRF has taken it over."""
+    return skb.cb.iif if skb.cb.flags & IpSkbFlag.L3SLAVE else skb.dev
+
+
+def judging_link(skb: SkBuff, host: HostConfig) -> Link:
+    """Return the link whose settings decide about options and errors."""
+    by_vrf = host.kernel.vrf_settings is VrfSettings.VRF
+    return host.links[skb.dev if by_vrf else came_by(skb)]
 
 
 class OutputFlow(NamedTuple):
@@ -77,6 +91,7 @@ class Refused(NamedTuple):
     reason: DropReason = DropReason.NOT_SPECIFIED
     martian: Martian | None = None
     found: FibResult | None = None  # what the tables said, where they were asked
+    mibs: tuple[Mib, ...] = ()  # what counts besides, where it is no table that refuses
 
 
 def is_multicast(address: int) -> bool:

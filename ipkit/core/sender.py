@@ -11,7 +11,7 @@ from random import Random
 from ipkit.core.host.config import HostConfig
 from ipkit.core.host.fib import RouteFlag
 from ipkit.core.inet_sock import InetSock, PmtuDisc, SockKind
-from ipkit.core.make_skb import SendResult, ip_route_output_flow
+from ipkit.core.make_skb import SendResult
 from ipkit.core.outcome.counters import Mib
 from ipkit.core.route import OutputFlow, Refused
 from ipkit.core.route_flow import is_multicast
@@ -19,6 +19,7 @@ from ipkit.core.sockopts import setsockopt
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.udp_send import udp_push_pending_frames
 from ipkit.core.wire.ipv4 import PROTO_RAW
+from ipkit.core.xfrm import ip_route_output_flow
 
 
 def open_socket(kind: SockKind, protocol: int, host: HostConfig, seed: int = 0) -> InetSock:
@@ -47,9 +48,10 @@ def connect(sock: InetSock, daddr: int, dport: int, net: NetNamespace) -> SendRe
         dport=dport,
     )
     result = SendResult(flow=flow)
-    route = ip_route_output_flow(flow, net)
+    route = ip_route_output_flow(flow, net.routing)
     if isinstance(route, Refused):
         result.mibs[Mib.OUT_NO_ROUTES] += route.errno == ENETUNREACH
+        result.mibs.update(route.mibs)
         return result.failed(route.errno)
     if route.flags & RouteFlag.BROADCAST and not sock.broadcast:
         return result.failed(EACCES)

@@ -11,11 +11,13 @@ from ipkit.core.listeners import is_open
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.verdict import Delivered, Drop, StageResult
 from ipkit.core.reply import Answer, answered
+from ipkit.core.route import Refused
 from ipkit.core.skbuff import PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.wire.checksum import csum_fold, csum_partial, pseudo_header_sum
 from ipkit.core.wire.ipv4 import PROTO_TCP, Ipv4Header, read
 from ipkit.core.wire.transport import TCP_HEADER_BYTES, TcpHeader, build_tcp, read_tcp
+from ipkit.core.xfrm import IN_POL_BLOCK, Policy, PolicyDirection, xfrm4_policy_check
 
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 RCV = "tcp_v4_rcv"
@@ -25,7 +27,7 @@ def tcp_v4_rcv(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResu
     """Decide about a segment for this host.
 
     Kernel: net/ipv4/tcp_ipv4.c
-    Exits: Delivered; Drop(NOT_SPECIFIED, PKT_TOO_SMALL, TCP_CSUM, NO_SOCKET)
+    Exits: Delivered; Drop(NOT_SPECIFIED, PKT_TOO_SMALL, TCP_CSUM, XFRM_POLICY, NO_SOCKET)
     """
     if skb.pkt_type is not PacketType.HOST:
         return StageResult(Drop(DropReason.NOT_SPECIFIED, RCV))
@@ -46,13 +48,18 @@ def tcp_v4_rcv(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResu
     if trace is not None:
         who = "a socket listens" if listens else "nobody listens"
         trace.append((RCV, f"port {segment.dest}: {who}", {"port": segment.dest, "listens": listens}))
+    if xfrm4_policy_check(skb, net.host, PolicyDirection.IN) is Policy.BLOCKED:
+        reason = DropReason.XFRM_POLICY if listens else DropReason.NO_SOCKET
+        return StageResult(Drop(reason, RCV), IN_POL_BLOCK)
     if listens:
         return StageResult(Delivered("tcp", RCV))
     reset = tcp_v4_send_reset(skb, segment, net)
+    if isinstance(reset, Refused):
+        return StageResult(Drop(DropReason.NO_SOCKET, RCV), reset.mibs)
     return StageResult(Drop(DropReason.NO_SOCKET, RCV), replies=() if reset is None else (reset,))
 
 
-def tcp_v4_send_reset(skb: SkBuff, segment: TcpHeader, net: NetNamespace) -> SkBuff | None:
+def tcp_v4_send_reset(skb: SkBuff, segment: TcpHeader, net: NetNamespace) -> SkBuff | Refused | None:
     """Return the reset that answers a segment nobody expects; a reset is not answered, nor is what went to many.
 
     Kernel: net/ipv4/tcp_ipv4.c

@@ -12,6 +12,7 @@ from ipkit.core.host.fib_explain import Trace
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.verdict import Drop, IcmpDue, StageResult
 from ipkit.core.route import Refused, input_flow, ip_route_input_noref, ip_rt_get_source
+from ipkit.core.route_flow import judging_link
 from ipkit.core.skbuff import IpOptions, PacketType, SkBuff
 from ipkit.core.state.routing import Routing
 from ipkit.core.wire.checksum import with_header_checksum
@@ -42,7 +43,8 @@ def ip_options_rcv_srr(skb: SkBuff, route: Route, routing: Routing, trace: Trace
         if pointer + 3 > length:
             return _refused_at(options.srr + 2, skb)
         hop = int.from_bytes(skb.data[slot : slot + ADDRESS_BYTES], "big")
-        onward = ip_route_input_noref(input_flow(skb)._replace(daddr=hop), routing, trace)
+        flow = input_flow(skb)._replace(daddr=hop, iif=judging_link(skb, routing.host).name)
+        onward = ip_route_input_noref(flow, routing, trace)
         if isinstance(onward, Refused) or onward.type not in PASSABLE:
             return REFUSED
         route = skb.route = onward

@@ -5,6 +5,8 @@ Law: a listener takes and never answers; where nobody listens the source is owed
 
 from __future__ import annotations
 
+from typing import Final
+
 from ipkit.core.host.fib import RouteFlag
 from ipkit.core.host.fib_explain import Trace
 from ipkit.core.listeners import is_open
@@ -17,16 +19,25 @@ from ipkit.core.wire.checksum import csum_fold, csum_partial, pseudo_header_sum
 from ipkit.core.wire.icmp import DEST_UNREACH, PORT_UNREACH
 from ipkit.core.wire.ipv4 import PROTO_UDP, PROTO_UDPLITE, read
 from ipkit.core.wire.transport import UDP_HEADER_BYTES, read_udp
+from ipkit.core.xfrm import IN_POL_BLOCK, Policy, PolicyDirection, xfrm4_policy_check
 
 RCV = "__udp4_lib_rcv"
 TO_MANY = RouteFlag.BROADCAST | RouteFlag.MULTICAST
+
+CHECKSUM_BREAK: Final = 76
+"""Up to this length a checksum is verified before a socket is looked for, longer ones when the data is wanted."""
+
+BAD_CHECKSUM: Final = StageResult(Drop(DropReason.UDP_CSUM, RCV), (Mib.UDP_IN_CSUM_ERRORS, Mib.UDP_IN_ERRORS))
+FORBIDDEN: Final = StageResult(
+    Drop(DropReason.XFRM_POLICY, "udp_queue_rcv_one_skb"), (Mib.UDP_IN_ERRORS, *IN_POL_BLOCK)
+)
 
 
 def udp_rcv(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:
     """Decide about a UDP datagram for this host.
 
     Kernel: net/ipv4/udp.c
-    Exits: Delivered; Drop(PKT_TOO_SMALL, UDP_CSUM, NO_SOCKET, NOT_SPECIFIED)
+    Exits: Delivered; Drop(PKT_TOO_SMALL, UDP_CSUM, XFRM_POLICY, NO_SOCKET, NOT_SPECIFIED)
     """
     header = read(skb.data)
     at = header.header_bytes
@@ -44,10 +55,14 @@ def udp_rcv(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:
         trace.append(
             ("udp_rcv", f"port {udp.dest}: {who}", {"port": udp.dest, "listens": listens, "checksum_ok": sound})
         )
+    if not sound and udp.len <= CHECKSUM_BREAK:
+        return BAD_CHECKSUM
     if to_many and not listens:
         return StageResult(Drop(DropReason.NOT_SPECIFIED, RCV), (Mib.UDP_IGNORED_MULTI,))
+    if xfrm4_policy_check(skb, net.host, PolicyDirection.IN) is Policy.BLOCKED:
+        return FORBIDDEN if listens else FORBIDDEN._replace(outcome=Drop(DropReason.NOT_SPECIFIED, RCV))
     if not sound:
-        return StageResult(Drop(DropReason.UDP_CSUM, RCV), (Mib.UDP_IN_CSUM_ERRORS, Mib.UDP_IN_ERRORS))
+        return BAD_CHECKSUM
     if listens:
         return StageResult(Delivered("udp", "udp_queue_rcv_skb"), (Mib.UDP_IN_DATAGRAMS,))
     due = IcmpDue(DEST_UNREACH, PORT_UNREACH, 0, skb)
@@ -78,6 +93,8 @@ def udplite_rcv(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageRes
         return StageResult(Drop(DropReason.UDP_CSUM, RCV))
     if skb.route is not None and skb.route.flags & TO_MANY:
         return StageResult(Drop(DropReason.NOT_SPECIFIED, RCV))
+    if xfrm4_policy_check(skb, net.host, PolicyDirection.IN) is Policy.BLOCKED:
+        return StageResult(Drop(DropReason.NOT_SPECIFIED, RCV), IN_POL_BLOCK)
     due = IcmpDue(DEST_UNREACH, PORT_UNREACH, 0, skb)
     return StageResult(Drop(DropReason.NO_SOCKET, RCV), icmp=(due,))
 

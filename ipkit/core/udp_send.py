@@ -27,7 +27,6 @@ from ipkit.core.make_skb import (
     SendResult,
     ip_finish_skb,
     ip_make_skb,
-    ip_route_output_flow,
     ip_send_skb,
     ip_setup_cork,
     release,
@@ -40,6 +39,7 @@ from ipkit.core.state.netns import NetNamespace
 from ipkit.core.wire.checksum import csum_partial, csum_tcpudp_magic
 from ipkit.core.wire.ipv4 import MAX_TOTAL_BYTES, PROTO_UDP
 from ipkit.core.wire.transport import UDP_HEADER_BYTES, UdpHeader, build_udp
+from ipkit.core.xfrm import ip_route_output_flow
 
 
 class _GsoRules(NamedTuple):
@@ -109,9 +109,10 @@ def _udp_cork(sock: InetSock, message: Message, net: NetNamespace, result: SendR
     if options.places.is_strictroute:
         flow = flow._replace(scope=SCOPE_LINK)
     result.flow = flow
-    route = ip_route_output_flow(flow, net)
+    route = ip_route_output_flow(flow, net.routing)
     if isinstance(route, Refused):
         result.mibs[Mib.OUT_NO_ROUTES] += route.errno == ENETUNREACH
+        result.mibs.update(route.mibs)
         return route.errno
     if route.flags & RouteFlag.BROADCAST and not sock.broadcast:
         return EACCES

@@ -284,6 +284,20 @@ class OutputBroadcast(Enum):
     AS_FOUND = "metrics and gateway, too"
 
 
+class VrfSettings(Enum):
+    """Whose settings decide about options and errors of a datagram that came in by a link of a VRF."""
+
+    VRF = "the VRF's"
+    LINK = "the link's"
+
+
+class PostRoutingInput(Enum):
+    """Which input device POST_ROUTING is told of a datagram that is forwarded."""
+
+    NONE = "none"
+    INPUT_DEVICE = "the one it came in by"
+
+
 class MultipathSource(Enum):
     """What the source of a locally made packet does to the choice among next hops."""
 
@@ -389,6 +403,8 @@ class KernelProfile:
     raw_errors: RawErrors
     icmp_probe: IcmpProbe
     vrf_key: VrfKey
+    vrf_settings: VrfSettings
+    post_routing_input: PostRoutingInput
     multipath_source: MultipathSource
     output_broadcast: OutputBroadcast
     localnet_source: LocalnetSource
@@ -441,6 +457,8 @@ LINUX_4_14: Final = KernelProfile(
     raw_errors=RawErrors.HEARD,
     icmp_probe=IcmpProbe.ABSENT,
     vrf_key=VrfKey.REPLACES_DEVICE,
+    vrf_settings=VrfSettings.VRF,
+    post_routing_input=PostRoutingInput.NONE,
     multipath_source=MultipathSource.IGNORED,
     output_broadcast=OutputBroadcast.BARE,
     localnet_source=LocalnetSource.AS_CONFIGURED,
@@ -493,6 +511,8 @@ LINUX_6_18: Final = replace(
     raw_errors=RawErrors.REFUSED,
     icmp_probe=IcmpProbe.SYSCTL,
     vrf_key=VrfKey.OWN_KEY,
+    vrf_settings=VrfSettings.LINK,
+    post_routing_input=PostRoutingInput.INPUT_DEVICE,
     multipath_source=MultipathSource.PREFERS_OWN,
     output_broadcast=OutputBroadcast.AS_FOUND,
     localnet_source=LocalnetSource.LINK_AT_MOST,

@@ -98,6 +98,8 @@ class Mib(Enum):
     UDP_IN_DATAGRAMS = "UdpInDatagrams"
     UDP_OUT_DATAGRAMS = "UdpOutDatagrams"
     UDP_SNDBUF_ERRORS = "UdpSndbufErrors"
+    XFRM_IN_POL_BLOCK = "XfrmInPolBlock"
+    XFRM_OUT_POL_BLOCK = "XfrmOutPolBlock"
 
     @property
     def bare(self) -> str:

@@ -1,0 +1,75 @@
+"""The way of a received datagram in words: what may know its route beforehand, where it goes, what is logged of it.
+
+Law: nothing is decided here, and nothing is made unless a trace is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from errno import errorcode
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+from ipkit.core.host.config import HostConfig, Link
+from ipkit.core.host.fib import Route
+from ipkit.core.outcome.facts import Fact
+from ipkit.core.route_flow import InputFlow, Martian, Refused
+from ipkit.core.skbuff import PacketType, SkBuff
+from ipkit.core.wire.ipv4 import FLAG_MF, OFFSET_MASK, PROTO_TCP, PROTO_UDP, address_text
+
+Told: TypeAlias = tuple[str, str, Mapping[str, object]]
+
+
+def told_demux(skb: SkBuff, host: HostConfig) -> list[Told]:
+    """Return what early demux comes to, where it is asked: not for fragments, nor for what has a route."""
+    demux = DEMUX.get(skb.data[9])
+    is_fragment = (skb.data[6] << 8 | skb.data[7]) & (FLAG_MF | OFFSET_MASK)
+    return demux(skb, host) if demux is not None and host.net.ip_early_demux and not is_fragment else []
+
+
+def tcp_v4_early_demux(skb: SkBuff, host: HostConfig) -> list[Told]:
+    """Look for a connection that knows the route: no socket of a host description is connected.
+
+    Kernel: net/ipv4/tcp_ipv4.c
+    """
+    asked = host.net.tcp_early_demux and skb.pkt_type is PacketType.HOST
+    return [Fact("tcp_v4_early_demux", "no connection knows the route")] if asked else []
+
+
+def udp_v4_early_demux(skb: SkBuff, host: HostConfig) -> list[Told]:
+    """Look for a connected socket that knows the route; one that takes a group has the source checked, as routing does.
+
+    Kernel: net/ipv4/udp.c
+    """
+    asked = host.net.udp_early_demux and skb.pkt_type in (PacketType.HOST, PacketType.MULTICAST)
+    return [Fact("udp_v4_early_demux", "no connected socket knows the route")] if asked else []
+
+
+DEMUX: Final = MappingProxyType({PROTO_TCP: tcp_v4_early_demux, PROTO_UDP: udp_v4_early_demux})
+"""The protocols that may know a route before routing is asked."""
+
+
+def told_route(flow: InputFlow, answer: Route | Refused) -> Told:
+    """Return where input routing sends a datagram."""
+    way = f"{address_text(flow.saddr)} > {address_text(flow.daddr)} iif {flow.iif} tos {flow.tos:#x}"
+    values = {"saddr": address_text(flow.saddr), "daddr": address_text(flow.daddr), "iif": flow.iif, "tos": flow.tos}
+    if isinstance(answer, Refused):
+        martian = f", martian {answer.martian.value}" if answer.martian is not None else ""
+        say = f"{way}: {errorcode[answer.errno]}{martian}"
+    elif answer.errno:
+        say = f"{way}: {errorcode[answer.errno]}"
+    else:
+        gateway = f" via {address_text(answer.gateway)}" if answer.gateway else ""
+        say = f"{way}: {answer.type.name.lower()}{gateway} dev {answer.dev}"
+    return "ip_route_input_noref", say, values
+
+
+def ip_handle_martian_source(skb: SkBuff, which: Martian, link: Link) -> Told:
+    """Return whether the kernel's log says something of an address that cannot be (log_martians).
+
+    Kernel: net/ipv4/route.c
+    """
+    saddr, daddr = (address_text(int.from_bytes(skb.data[at : at + 4], "big")) for at in (12, 16))
+    logged = bool(link.conf.log_martians)
+    say = f"martian {which.value}: {saddr} > {daddr} on {link.name}, {'logged' if logged else 'not logged'}"
+    return "ip_handle_martian_source", say, {"martian": which.value, "dev": link.name, "logged": logged}
