@@ -14,7 +14,7 @@ from ipkit.core.host.config import HostConfig, LinkKind
 from ipkit.core.host.fib import Route, RouteFlag, RouteType
 from ipkit.core.host.fib_lookup import LIMITED_BROADCAST, inet_addr_type, is_zeronet
 from ipkit.core.icmp_send import IcmpSent, icmp_send
-from ipkit.core.ip_options import options_present
+from ipkit.core.ip_options_compile import ip_options_compile
 from ipkit.core.outcome.verdict import IcmpDue
 from ipkit.core.route_flow import is_loopback, is_multicast
 from ipkit.core.skbuff import SkBuff
@@ -65,14 +65,14 @@ def _as_routed(due: IcmpDue, routing: Routing) -> SkBuff | None:
     header = read(skb.data)
     if _is_martian(header, routing):
         return None
-    links = routing.host.links
-    dev = skb.dev if skb.dev in links else next((name for name in links if name != routing.tables.loopback), "")
+    links, loopback = routing.host.links, routing.tables.loopback
+    dev = skb.dev if skb.dev in links else next((name for name in links if name != loopback), loopback)
     # What waits for its other fragments is taken to be delivered here.
     otherwise = RouteFlag.LOCAL if (due.type, due.code) == (TIME_EXCEEDED, EXC_FRAGTIME) else RouteFlag.NONE
     flags = FLAGS.get(inet_addr_type(routing.tables, header.daddr), otherwise)
     route = skb.route or Route(RouteType.UNICAST, flags, dev, iif=dev)
-    cb = replace(skb.cb, options=options_present(skb.data[: header.header_bytes]))
-    return replace(skb, dev=dev, route=route, cb=cb)
+    received = replace(skb, dev=dev, route=route)
+    return None if ip_options_compile(received, routing) else received
 
 
 def _is_martian(header: Ipv4Header, routing: Routing) -> bool:

@@ -17,16 +17,9 @@ from ipkit.core.wire.ipv4 import HEADER_BYTES, read
 from ipkit.core.wire.options import (
     ADDRESS_BYTES,
     COPIED,
-    OPTION_CIPSO,
     OPTION_END,
-    OPTION_LSRR,
     OPTION_NOOP,
-    OPTION_ROUTER_ALERT,
-    OPTION_RR,
-    OPTION_SSRR,
-    OPTION_TIMESTAMP,
     ROUTE_HEAD,
-    TIMESTAMP_HEAD,
     TS_PRESPECIFIED,
     options_in,
 )
@@ -63,17 +56,6 @@ def ip_options_fragment(header: bytes, optlen: int) -> bytes:
     return bytes(edited)
 
 
-_FIELDS: Final = {
-    OPTION_RR: ("rr", ROUTE_HEAD),
-    OPTION_TIMESTAMP: ("ts", TIMESTAMP_HEAD),
-    OPTION_LSRR: ("srr", ROUTE_HEAD),
-    OPTION_SSRR: ("srr", ROUTE_HEAD),
-    OPTION_CIPSO: ("cipso", 2),
-    OPTION_ROUTER_ALERT: ("router_alert", 4),
-}
-"""What IpOptions calls an option, and the fewest bytes it has."""
-
-
 class OutgoingOptions(NamedTuple):
     """The options of a datagram to be sent, and what of them is filled in when it is built."""
 
@@ -83,18 +65,6 @@ class OutgoingOptions(NamedTuple):
     def first_hop(self, daddr: int) -> int:
         """Return where a datagram with these options and this destination is sent."""
         return self.places.faddr if self.places.srr else daddr
-
-
-def options_present(header: bytes) -> IpOptions:
-    """Say where the options of a datagram lie that came from elsewhere: nothing is checked, nothing written."""
-    found = IpOptions(optlen=len(header) - HEADER_BYTES)
-    for option in options_in(header[HEADER_BYTES:]):
-        name, fewest = _FIELDS.get(option.kind, ("", 0))
-        if name and option.length >= fewest and not getattr(found, name):
-            setattr(found, name, HEADER_BYTES + option.at)
-            if name == "srr":
-                found.is_strictroute = option.kind == OPTION_SSRR
-    return found
 
 
 def ip_options_echo(header: bytes, options: IpOptions, is_ours: IsOurs) -> OutgoingOptions | None:

@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 from ipkit.core.fragment import ip_fragment
 from ipkit.core.host.kernel import KernelProfile
-from ipkit.core.ip_options import options_present
 from ipkit.core.link_receive import NOT_IPV4, ipv4_at
 from ipkit.core.outcome.counters import Mib
-from ipkit.core.skbuff import IpControlBlock, PacketType, SkBuff
+from ipkit.core.skbuff import IpControlBlock, IpOptions, PacketType, SkBuff
 from ipkit.core.wire.ipv4 import HEADER_BYTES, read
 
 
@@ -48,8 +47,8 @@ def fitted(frame: bytes, link_type: int, mtu: int, too_long: TooLong, kernel: Ke
     datagram = frame[at : at + header.tot_len]
     if len(datagram) < header.tot_len:
         return Fitted((), at, EMSGSIZE)
-    options = options_present(datagram[: header.header_bytes])
-    skb = SkBuff(datagram, "", PacketType.OUTGOING, 0, cb=IpControlBlock(options=options))
+    cb = IpControlBlock(options=IpOptions(optlen=header.header_bytes - HEADER_BYTES))
+    skb = SkBuff(datagram, "", PacketType.OUTGOING, 0, cb=cb)
     fragments: list[bytes] = []
     result = ip_fragment(skb, mtu, kernel, fragments.append)
     return Fitted([frame[:at] + fragment for fragment in fragments], at, result.errno, Counter(result.mibs))

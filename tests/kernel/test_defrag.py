@@ -14,10 +14,10 @@ from ipkit.core.host.fib import Route, RouteFlag, RouteType
 from ipkit.core.host.kernel import LINUX_6_18
 from ipkit.core.host.sysctl import NetConf
 from ipkit.core.icmp_send import IcmpSent, icmp_send
-from ipkit.core.ip_options import options_present
+from ipkit.core.ip_options_compile import ip_options_compile
 from ipkit.core.outcome.counters import Mib
 from ipkit.core.outcome.verdict import Drop, IcmpDue
-from ipkit.core.skbuff import IpControlBlock, PacketType, SkBuff
+from ipkit.core.skbuff import PacketType, SkBuff
 from ipkit.core.state.frag_queues import FragQueues
 from ipkit.core.state.icmp_tokens import IcmpTokens
 from ipkit.core.state.ip_ident import IpIdents
@@ -240,10 +240,8 @@ def time_exceeded(fallen: Fallen, routing: Routing) -> list[bytes]:
     first = owed_about(fallen.queue)
     if first is None:
         return []
-    header = first.head[: first.header_bytes]
     route = Route(RouteType.LOCAL, RouteFlag.LOCAL, "lo", iif="eth0")
-    about = SkBuff(
-        first.head, "eth0", PacketType.HOST, 0, route=route, cb=IpControlBlock(options=options_present(header))
-    )
+    about = SkBuff(first.head, "eth0", PacketType.HOST, 0, route=route)
+    assert not ip_options_compile(about, routing)
     sent = icmp_send(IcmpDue(TIME_EXCEEDED, FRAG_TIME_EXCEEDED, 0, about), routing, IcmpTokens(), IpIdents(0))
     return [sent.datagram] if isinstance(sent, IcmpSent) else []

@@ -12,7 +12,7 @@ from ipkit.core.fragment import ip_fragment, must_fragment
 from ipkit.core.host.fib import Route, RouteFlag, RouteType
 from ipkit.core.host.kernel import LINUX_6_18
 from ipkit.core.icmp_send import IcmpSent, icmp_send
-from ipkit.core.ip_options import options_present
+from ipkit.core.ip_options_compile import ip_options_compile
 from ipkit.core.outcome.counters import Mib
 from ipkit.core.outcome.verdict import IcmpDue
 from ipkit.core.skbuff import IpControlBlock, IpOptions, PacketType, SkBuff
@@ -126,9 +126,8 @@ def test_fragments_are_the_kernels(seed: int) -> None:
 def owed(number: int, datagram: bytes, routing: Routing) -> list[bytes]:
     """Return the error that the model sends about a datagram that does not fit."""
     route = Route(RouteType.UNICAST, RouteFlag.NONE, f"out{number}", iif="eth0")
-    header = datagram[: (datagram[0] & 15) * 4]
-    cb = IpControlBlock(options=options_present(header))
-    about = SkBuff(datagram, "eth0", PacketType.HOST, 0, route=route, cb=cb)
+    about = SkBuff(datagram, "eth0", PacketType.HOST, 0, route=route)
+    assert not ip_options_compile(about, routing)
     due = IcmpDue(DEST_UNREACH, FRAG_NEEDED, MTUS[number], about)
     sent = icmp_send(due, routing, IcmpTokens(), IpIdents(0))
     return [sent.datagram] if isinstance(sent, IcmpSent) else []

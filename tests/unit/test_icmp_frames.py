@@ -122,12 +122,22 @@ def test_what_waits_for_fragments_is_answered_from_where_it_was_going() -> None:
     assert error.data[26:34].hex() == "cb007107c0000209"
 
 
-def test_options_are_echoed() -> None:
-    datagram = ip(DATA, src="192.0.2.9", options=bytes.fromhex("070704 c0000263 00"))
+def answer_about(options: str) -> bytes | None:
+    datagram = ip(DATA, src="192.0.2.9", options=bytes.fromhex(options))
     frame = Frame("in.pcap", 9, 0, datagram, len(datagram), 101, None)
     error = IcmpFrames(two_armed()).frame_for(IcmpDue(3, 4, 600, SkBuff(datagram, "", PacketType.HOST, 0)), frame)
+    return error and error.data
+
+
+def test_options_are_filled_quoted_and_echoed() -> None:
+    error = answer_about("070b04 0000000000000000 00")
     assert error is not None
-    assert error.data[20:28].hex() == "070704c000026300"
+    assert error[20:32].hex() == "070b0cc0000201c000020100"
+    assert error[60:72].hex() == "070b08c00002010000000000"
+
+
+def test_malformed_options_were_refused_before() -> None:
+    assert answer_about("07070300000000") is None
 
 
 def test_a_host_without_a_way_back_says_nothing() -> None:

@@ -13,10 +13,9 @@ from ipkit.core.host.config import HostConfig
 from ipkit.core.host.fib import Metrics, Route, RouteFlag, RouteType
 from ipkit.core.host.kernel import LINUX_4_14, LINUX_6_18, KernelProfile
 from ipkit.core.icmp_send import IcmpSent, IcmpWithheld, Silence, icmp_send
-from ipkit.core.ip_options import options_present
 from ipkit.core.outcome.counters import Mib
 from ipkit.core.outcome.verdict import IcmpDue
-from ipkit.core.skbuff import IpControlBlock, PacketType, SkBuff
+from ipkit.core.skbuff import IpControlBlock, IpOptions, PacketType, SkBuff
 from ipkit.core.state.icmp_tokens import IcmpTokens
 from ipkit.core.state.ip_ident import IpIdents
 from ipkit.core.state.routing import routing_of
@@ -49,6 +48,10 @@ def router(*, mtu: int = 1500, kernel: KernelProfile = LINUX_6_18, **net: int) -
     )
 
 
+PLACES = {7: "rr", 68: "ts", 131: "srr"}
+"""What is noted of a datagram whose first option is its only one."""
+
+
 def about(
     datagram: bytes,
     *,
@@ -57,8 +60,11 @@ def about(
     pkt_type: PacketType = PacketType.HOST,
     now_ns: int = 0,
 ) -> SkBuff:
-    header = datagram[: datagram[0] % 16 * 4]
-    cb = IpControlBlock(options=options_present(header))
+    optlen = datagram[0] % 16 * 4 - 20
+    found = IpOptions(optlen)
+    if optlen and datagram[20] in PLACES:
+        setattr(found, PLACES[datagram[20]], 20)
+    cb = IpControlBlock(options=found)
     towards = Route(RouteType.UNICAST, flags, "eth1", iif=iif)
     return SkBuff(datagram, "eth0", pkt_type, now_ns, route=towards, cb=cb)
 

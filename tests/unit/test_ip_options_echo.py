@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ipkit.core.ip_options import ip_options_build, ip_options_echo, options_present
+from ipkit.core.ip_options import ip_options_build, ip_options_echo
 from ipkit.core.skbuff import IpOptions
 from tests.support.packets import ip
 
@@ -114,18 +114,3 @@ def test_a_sender_that_recorded_itself_is_visited_once() -> None:
 )
 def test_without_a_clean_slot_there_is_no_answer(given: str, found: IpOptions) -> None:
     assert text(given, found) is None
-
-
-def test_the_places_of_options() -> None:
-    options = bytes.fromhex("0107070400000000 44040500 890704c0000201 8606 00000001 94040000 00")
-    found = options_present(ip(options=options)[: 20 + len(options)])
-    assert found == IpOptions(optlen=len(options), rr=21, ts=28, srr=32, cipso=39, router_alert=45, is_strictroute=True)
-
-
-def test_of_two_the_first_counts_and_stumps_do_not() -> None:
-    options = bytes.fromhex("0702 44030500 830704c0000201 890704c0000202 0707040000000000")
-    found = options_present(ip(options=options)[: 20 + len(options)])
-    assert (found.srr, found.is_strictroute, found.ts) == (0, False, 0)
-    options = bytes.fromhex("0702 830704c0000201 890704c0000202 07070400000000")
-    found = options_present(ip(options=options)[: 20 + len(options)])
-    assert (found.srr, found.is_strictroute, found.rr) == (22, False, 36)

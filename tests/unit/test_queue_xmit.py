@@ -10,7 +10,6 @@ import pytest
 from ipkit.core.host.build import build_host
 from ipkit.core.host.kernel import LINUX_4_14, LINUX_6_18, KernelProfile
 from ipkit.core.inet_sock import InetSock, PmtuDisc, SockKind
-from ipkit.core.ip_options import options_present
 from ipkit.core.options_get import ip_options_get
 from ipkit.core.outcome.counters import Mib
 from ipkit.core.queue_xmit import (
@@ -22,7 +21,7 @@ from ipkit.core.queue_xmit import (
     ip_send_unicast_reply,
 )
 from ipkit.core.route import OutputFlow, Refused, ip_route_output_key
-from ipkit.core.skbuff import IpControlBlock, PacketType, SkBuff
+from ipkit.core.skbuff import PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace, namespace_of
 from tests.support.packets import ip, rfc1071, tcp
 
@@ -79,10 +78,8 @@ def test_an_answer_before_the_connection(kernel: KernelProfile, size: int, frag_
     assert (frame.datagram[1], frame.datagram[12:20]) == (16, IPv4Address(HERE).packed + IPv4Address(THERE).packed)
 
 
-def received(optional: bytes = b"", mark: int = 0) -> SkBuff:
-    data = ip(tcp(), src="192.0.2.9", dst="192.0.2.1", proto=TCP, options=optional)
-    cb = IpControlBlock(options=options_present(data[: 20 + len(optional)]))
-    return SkBuff(data, "eth0", PacketType.HOST, 0, cb=cb, mark=mark)
+def received() -> SkBuff:
+    return SkBuff(ip(tcp(), src="192.0.2.9", dst="192.0.2.1", proto=TCP), "eth0", PacketType.HOST, 0)
 
 
 def test_a_reset_says_df_and_has_no_identification() -> None:
