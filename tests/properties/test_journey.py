@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ipkit.core.defrag import ip_expire
+from ipkit.core.frag_timeout import owed_for_timeout
 from ipkit.core.host.kernel import KernelProfile
 from ipkit.core.outcome.verdict import Transmitted
 from ipkit.core.skbuff import PacketType
+from tests.support import cut
 from tests.support.journeys import KERNELS, came, out, two_arms
 from tests.support.packets import ip, rfc1071
 
@@ -48,3 +53,42 @@ def test_forwarding_changes_the_ttl_and_the_checksum_alone(
     assert after[:8] + after[9:10] + after[12:] == before[:8] + before[9:10] + before[12:]
     assert after[8] == ttl - 1
     assert rfc1071(after[:20]) == 0
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.binary(max_size=80) | headers, min_size=1, max_size=6), kernels, st.sampled_from(PacketType))
+def test_any_bytes_end_in_a_verdict_where_connections_are_tracked(
+    datagrams: list[bytes], kernel: KernelProfile, kind: PacketType
+) -> None:
+    net = two_arms(kernel, conntrack=True)
+    journals = [came(data, net, kind=kind, trace=True) for data in (*datagrams, *datagrams)]
+    assert all(journal.ends for journal in journals)
+    for fallen in ip_expire(net.frags, 1 << 40):
+        owed_for_timeout(fallen.queue, net)
+    assert net.frags.memory == 0
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.binary(min_size=9, max_size=400),
+    st.sets(st.integers(1, 49), max_size=6),
+    st.randoms(use_true_random=False),
+    st.integers(68, 600),
+    kernels,
+)
+def test_tracked_fragments_bring_the_same_datagram_in_any_order(
+    payload: bytes, cuts: set[int], chance: Random, mtu: int, kernel: KernelProfile
+) -> None:
+    ends = [*sorted(8 * eight for eight in cuts if 8 * eight < len(payload)), len(payload)]
+    pieces = [
+        ip(payload[start:end], src="10.0.0.5", dst="10.1.0.5", offset=start, mf=end < len(payload))
+        for start, end in zip([0, *ends], ends, strict=False)
+    ]
+    chance.shuffle(pieces)
+    links = {"t0": {"addr": ["10.0.0.1/24"]}, "t1": {"addr": ["10.1.0.1/24"], "mtu": mtu}}
+    net = two_arms(kernel, conntrack=True, link=links, routes=[])
+    *held, last = [came(piece, net) for piece in pieces]
+    assert not any(out(journal) for journal in held)
+    left = [data for _, data in out(last)]
+    assert all(len(data) <= mtu and rfc1071(data[:20]) == 0 and data[8] == 63 for data in left)
+    assert cut.reassembled(left) == payload
