@@ -117,7 +117,7 @@ def icmp_timestamp(asked: IcmpMessage, net: NetNamespace, _trace: Trace | None) 
     """
     message = asked.data
     if asked.length < TIMES_BYTES or len(message) < TIMES_BYTES:
-        return refused(DropReason.NOT_SPECIFIED, (), "icmp_timestamp")
+        return refused(DropReason.PKT_TOO_SMALL, (), "icmp_timestamp")
     now = inet_current_timestamp(asked.skb.tstamp_ns).to_bytes(4, "big")
     reply = bytes((icmp.TIMESTAMPREPLY, 0)) + message[2:12] + now + now
     return _replied(asked, reply, net, TIMESTAMP_REPLIED[net.host.kernel.timestamp_reply_count])

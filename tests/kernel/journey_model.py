@@ -47,9 +47,9 @@ SCENARIOS: Final = [
 ]
 
 OTHER_STACKS: Final = re.compile(
-    "arp_rcv|llc_rcv|ip6_rcv_core|__netif_receive_skb_core|inet_frag_rbtree_purge|skb_release_data"
+    "arp_rcv|llc_rcv|ip6_rcv_core|igmp_rcv|__netif_receive_skb_core|inet_frag_rbtree_purge|skb_release_data"
 )
-"""Functions that drop what is not IPv4, or fragments that came before and what is made of them."""
+"""Functions that drop what is not IPv4, what they took in, or fragments that came before and what is made of them."""
 
 INLINED: Final = {
     "ip_rcv_finish": "ip_rcv_finish_core",
@@ -59,6 +59,7 @@ INLINED: Final = {
     "ip_frag_queue": "ip_defrag",
     "icmp_unreach": "icmp_rcv",
     "icmp_redirect": "icmp_rcv",
+    "icmp_timestamp": "icmp_rcv",
 }
 """Where a drop event names the function that another was compiled into."""
 

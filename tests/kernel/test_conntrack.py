@@ -9,11 +9,9 @@ from typing import Final
 
 import pytest
 
-from tests.kernel.events import watcher
-from tests.kernel.journey_model import PARTS, Model, drops_of
+from tests.kernel.agreement import disagreements
 from tests.kernel.machines import Kernel
-from tests.kernel.namespace import Frame
-from tests.kernel.normalise import differences, without_own_id
+from tests.kernel.normalise import differences
 from tests.kernel.recordings import Inject, Observed, Scenario, Send, Step, Wait
 from tests.support.packets import ICMP, eth, ip, udp
 from tests.support.sending import namespace, played
@@ -127,25 +125,6 @@ def said(data: bytes) -> str:
     letters = "".join(letter for letter, bit in (("D", 0x4000), ("M", 0x2000)) if flags & bit)
     place = f"{(flags & 0x1FFF) * 8}+{len(data) - (data[0] & 15) * 4}"
     return f"id {data[4] << 8 | data[5]} to {IPv4Address(data[16:20])} ttl {data[8]} tos {data[1]:#x} {place} {letters}"
-
-
-def disagreements(which: Scenario) -> list[str]:
-    """Return where the model and the kernel part ways."""
-    found = []
-    parts = PARTS if watcher() else ("out", "counters")
-    for step, kernel, model in zip(which.steps, Kernel().play(which), Model().play(which), strict=True):
-        found += differences(step, _sorted(step, kernel), _sorted(step, model), parts)
-        ours, theirs = drops_of(step, model), drops_of(step, kernel)
-        if watcher() and ours != theirs:
-            found.append(f"step {step.number} ({step.note}) drops:\n  {theirs}\n  {ours}")
-    return found
-
-
-def _sorted(step: Step, seen: Observed) -> Observed:
-    """Return what was seen; timers of one moment go off in any order."""
-    if isinstance(step.action, Wait):
-        seen.out = sorted(Frame(dev, data[:14] + without_own_id(data[14:])) for dev, data in seen.out)
-    return seen
 
 
 def written(seed: int, datagrams: int) -> Iterator[Send]:
