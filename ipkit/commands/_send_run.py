@@ -19,12 +19,13 @@ from ipkit.commands._options import CaptureOptions, ReportOptions
 from ipkit.commands._progress import Progress
 from ipkit.commands._render import Report
 from ipkit.commands._stream import input_names, opened_report, opened_writer
+from ipkit.core.arp_send import arp_request
 from ipkit.core.frames import Frame, FrameBatch
 from ipkit.core.host.config import HostConfig, LinkKind, Neighbour
 from ipkit.core.host.kernel import KernelProfile
 from ipkit.core.lanes import ReportRow, RowValue
+from ipkit.core.link_header import wire_of
 from ipkit.core.link_receive import NOT_IPV4
-from ipkit.core.neighbour import arp_request, wire_of
 from ipkit.core.output import OutFrame
 from ipkit.core.replay import Fitted, TooLong, fitted
 from ipkit.core.rows import frame_keys

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple
 
-from ipkit.core.defrag import Fallen, ip_expire
 from ipkit.core.eth_type_trans import COOKED, eth_type_trans, vlan_do_receive
 from ipkit.core.forward_report import (
     CUT_SHORT,
@@ -25,13 +24,12 @@ from ipkit.core.forward_report import (
     ending_of,
     trace_keys,
 )
-from ipkit.core.frag_timeout import owed_for_timeout
 from ipkit.core.frames import Frame, FrameBatch
 from ipkit.core.host.config import HostConfig, Link, LinkKind
-from ipkit.core.journey import run, run_owed
+from ipkit.core.journey import run, run_arp
 from ipkit.core.lanes import LaneResult, ReportRow, RowValue, RowWish
-from ipkit.core.link_receive import NOT_IPV4, ipv4_at
-from ipkit.core.neighbour import wire_of
+from ipkit.core.link_header import wire_of
+from ipkit.core.link_receive import NOT_ARP, NOT_IPV4, arp_at, ipv4_at
 from ipkit.core.outcome.counters import Counted
 from ipkit.core.outcome.journal import EmittedKind, Journal
 from ipkit.core.outcome.verdict import Transmitted
@@ -39,6 +37,7 @@ from ipkit.core.rows import frame_keys, header_keys, time_text
 from ipkit.core.skbuff import IpControlBlock, IpOptions, PacketType, SkBuff
 from ipkit.core.state.neighbour_table import MOST_ASSUMED
 from ipkit.core.state.netns import namespace_of
+from ipkit.core.timers import Fired, let_timers_fire
 from ipkit.core.wire.ipv4 import HEADER_BYTES, PROTO_TCP, address_text
 from ipkit.core.wire.link import EN10MB, RAW, TYPED_LINKS
 from ipkit.errors import HostError
@@ -97,11 +96,25 @@ class _Received(NamedTuple):
 
 
 @dataclass(slots=True)
+class _Note:
+    """By what a frame is known whose packet waits for a neighbour."""
+
+    file: str
+    number: int
+    interface: str | None
+    told: bool = False  # that it waited in vain
+
+
+@dataclass(slots=True)
 class _Decided:
     """What a batch has come to so far."""
 
     rows: list[ReportRow] = field(default_factory=list)
     changes: dict[int, list[Frame]] = field(default_factory=dict)
+
+
+_Out = tuple[list[Frame], list[ReportRow]]
+"""Where frames and rows go."""
 
 
 class ForwardLane:
@@ -120,24 +133,24 @@ class ForwardLane:
         every = options.only or EVERY_VERDICT
         self._looked_at = every if options.only or self._tracing else frozenset({"dropped"})
         self._told = {RowWish.NONE: frozenset[str](), RowWish.LOOK: self._looked_at, RowWish.ALL: every}[wish]
-        self._seen = dict.fromkeys(("frames", "ipv4", "other", "outgoing", "emitted", "gso"), 0)
+        self._seen = dict.fromkeys(("frames", "ipv4", "arp", "other", "outgoing", "emitted", "gso"), 0)
         self._now = -FOREVER_NS
         self._last: _Seen | None = None
 
     def process(self, batch: FrameBatch) -> LaneResult:
         """Let every frame of a batch come in."""
         out = _Decided()
-        data, link_type, seen = batch.data, batch.link_type, self._seen
+        data, link_type, seen, timers = batch.data, batch.link_type, self._seen, self._net.timers
         seen["frames"] += len(batch)
         for row, (begin, captured) in enumerate(zip(batch.start, batch.captured, strict=True)):
             self._now = max(self._now, batch.tstamp_ns[row])
             frames: list[Frame] = []
             out.changes[row] = frames
-            if self._now >= self._net.frags.due_ns:
-                self._expire(self._now, _Seen(batch.file, self._now, link_type), frames, out.rows)
+            if self._now >= timers.due_ns:
+                self._let_fire(self._now, _Seen(batch.file, self._now, link_type), frames, out.rows)
             at = ipv4_at(link_type, data, begin, captured)
             if at == NOT_IPV4:
-                seen["other"] += 1
+                self._take_other(batch, row, frames, out.rows)
                 continue
             link = self._links.by_interface(batch, row)
             if link_type == EN10MB and at != begin + ETHERNET_BYTES:
@@ -158,14 +171,14 @@ class ForwardLane:
         frames: list[Frame] = []
         rows: list[ReportRow] = []
         if self._options.at_end is AtEnd.DRAIN and self._last is not None:
-            self._expire(FOREVER_NS, self._last, frames, rows)
+            self._let_fire(FOREVER_NS - 1, self._last, frames, rows)
         return LaneResult(rows, late=frames)
 
     def summary(self) -> Mapping[str, RowValue]:
         """Count frames, packets by verdict, and what the kernel would have counted."""
         seen = self._seen
         summary: dict[str, RowValue] = {key: seen[key] for key in ("frames", "ipv4", "other")}
-        summary |= {"outgoing": seen["outgoing"]} if seen["outgoing"] else {}
+        summary |= {key: seen[key] for key in ("arp", "outgoing") if seen[key]}
         summary |= self._tally.by_verdict()
         summary |= {"emitted": seen["emitted"]}
         summary |= {"gso": seen["gso"]} if seen["gso"] else {}
@@ -216,17 +229,69 @@ class ForwardLane:
             gso_size=_segment_size(data, max(on_wire, len(data)), link) if data[9:10] == TCP else 0,
         )
 
+    def _take_other(self, batch: FrameBatch, row: int, frames: list[Frame], rows: list[ReportRow]) -> None:
+        """Let ARP see a frame that is not IPv4."""
+        begin, captured, seen = batch.start[row], batch.captured[row], self._seen
+        at = arp_at(batch.link_type, batch.data, begin, captured)
+        link = self._links.by_interface(batch, row) if at != NOT_ARP else None
+        if link is not None and batch.link_type == EN10MB:
+            link = vlan_do_receive(batch.data, begin, begin + captured, self._host, link)
+        if link is None:
+            seen["other"] += 1
+            return
+        skb = self._received(batch, row, at, link)
+        if skb.pkt_type is PacketType.OUTGOING:
+            seen["outgoing"] += 1
+            return
+        journal = self._new_journal()
+        if not run_arp(skb, self._net, journal):
+            seen["other"] += 1
+            return
+        seen["arp"] += 1
+        self._report(batch, _Received(skb, row, at), ending_of(journal), journal, (frames, rows))
+
     def _decide(self, batch: FrameBatch, received: _Received, frames: list[Frame], rows: list[ReportRow]) -> None:
-        skb, row, _ = received
-        journal = Journal(self._counters, steps=[] if self._tracing else None)
+        skb = received.skb
+        journal = self._new_journal()
         ending = CUT_SHORT if _is_cut_short(skb) else ending_of(run(skb, self._net, journal))
         self._seen["gso"] += bool(skb.gso_size)
-        self._tally.add(ending, batch.file, batch.first_number + row)
+        self._report(batch, received, ending, journal, (frames, rows))
+
+    def _new_journal(self) -> Journal:
+        return Journal(self._counters, steps=[] if self._tracing else None)
+
+    def _report(self, batch: FrameBatch, received: _Received, ending: Ending, journal: Journal, out: _Out) -> None:
+        frames, rows = out
+        self._tally.add(ending, batch.file, batch.first_number + received.row)
         if journal.emitted:
             self._put_on_wire(_Seen(batch.file, self._now, batch.link_type), journal, frames)
         if ending.verdict in self._told:
             looked_at = ending.verdict in self._looked_at
             rows.append(ReportRow(looked_at, self._row(batch, received, ending, journal)))
+        if journal.waiting:
+            note = _Note(batch.file, batch.first_number + received.row, batch.interfaces[batch.interface[received.row]])
+            for waiting in journal.waiting:
+                waiting.note = note
+        if journal.lost:
+            self._tell_lost(journal, self._now, rows)
+
+    def _tell_lost(self, journal: Journal, now_ns: int, rows: list[ReportRow]) -> None:
+        """Report those packets once more that had been waiting in vain: by their own numbers, as of now."""
+        for waiting, end in journal.lost:
+            note, skb = waiting.note, waiting.skb
+            if not isinstance(note, _Note) or note.told:
+                continue  # one of the host's own, or another fragment of the same
+            note.told = True
+            ending = Ending("dropped", end.reason.value, end.func)
+            self._tally.add(ending, note.file, note.number)
+            if ending.verdict not in self._told:
+                continue
+            keys: dict[str, RowValue] = {"file": note.file, "frame": note.number, "time": time_text(now_ns)}
+            if note.interface is not None:
+                keys["iface"] = note.interface
+            keys |= header_keys(skb.data, 0, len(skb.data)) | {"length": skb.length} | ending_keys(ending)
+            keys |= {"iif": skb.cb.iif, "dev": skb.dev}
+            rows.append(ReportRow(ending.verdict in self._looked_at, keys))
 
     def _row(self, batch: FrameBatch, received: _Received, ending: Ending, journal: Journal) -> Mapping[str, RowValue]:
         skb, row, at = received
@@ -263,34 +328,33 @@ class ForwardLane:
             header = b"" if bare else link_header
             frames.append(Frame(file, 0, now_ns, header + payload, len(header) + length, out_type, wire))
 
-    def _expire(self, now_ns: int, like: _Seen, frames: list[Frame], rows: list[ReportRow]) -> None:
+    def _let_fire(self, now_ns: int, like: _Seen, frames: list[Frame], rows: list[ReportRow]) -> None:
         """Let the timers go off that are due: each has a row of its own."""
-        for fallen in ip_expire(self._net.frags, now_ns):
-            self._now = max(self._now, fallen.queue.expires_ns) if now_ns == FOREVER_NS else self._now
-            self._time_out(fallen, like, frames, rows)
+        for fired in let_timers_fire(self._net, now_ns, self._new_journal):
+            if now_ns == FOREVER_NS - 1:
+                self._now = max(self._now, fired.due_ns)
+            journal = fired.journal
+            if journal.emitted:
+                self._put_on_wire(like._replace(time_ns=fired.due_ns), journal, frames)
+            if TIMER in self._told or (self._wish is not RowWish.NONE and not self._options.only):
+                rows.append(ReportRow(TIMER in self._looked_at, _timer_row(fired, like.file)))
+            if journal.lost:
+                self._tell_lost(journal, fired.due_ns, rows)
 
-    def _time_out(self, fallen: Fallen, like: _Seen, frames: list[Frame], rows: list[ReportRow]) -> None:
-        journal = Journal(self._counters)
-        for mib in fallen.exit.mibs:
-            self._counters[mib] = self._counters.get(mib, 0) + 1
-        due_ns = fallen.queue.expires_ns
-        due = owed_for_timeout(fallen.queue, self._net)
-        if due is not None:
-            run_owed(due, self._net, journal)
-        if journal.emitted:
-            self._put_on_wire(like._replace(time_ns=due_ns), journal, frames)
-        reason = fallen.exit.reason.value if fallen.exit.reason is not None else ""
-        ending = Ending(TIMER, reason, fallen.exit.func, fallen.exit.mibs)
-        if self._wish is RowWish.NONE or (self._options.only and TIMER not in self._options.only):
-            return
-        head = fallen.queue.pieces[0].tag if fallen.queue.pieces else None
-        keys: dict[str, RowValue] = {"file": like.file, "time": time_text(due_ns)}
-        if isinstance(head, SkBuff):
-            keys |= header_keys(head.data, 0, len(head.data))
-        keys |= ending_keys(ending)
-        if journal.emitted:
-            keys["emitted"] = emitted_keys(journal.emitted)
-        rows.append(ReportRow(TIMER in self._looked_at, keys))
+
+def _timer_row(fired: Fired, file: str) -> dict[str, RowValue]:
+    keys: dict[str, RowValue] = {"file": file, "time": time_text(fired.due_ns)}
+    keys |= header_keys(fired.about, 0, len(fired.about))
+    if fired.neighbour is not None:
+        keys["dst"] = address_text(fired.neighbour[1])
+    keys |= ending_keys(Ending(TIMER, fired.reason.value if fired.reason is not None else "", fired.func, fired.mibs))
+    if fired.neighbour is not None:
+        keys["dev"] = fired.neighbour[0]
+    if fired.journal.emitted:
+        keys["emitted"] = emitted_keys(fired.journal.emitted)
+    if fired.journal.steps:
+        keys["trace"] = trace_keys(fired.journal.steps)
+    return keys
 
 
 class _Links:

@@ -6,10 +6,11 @@ way. Nothing is decided here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
+from ipkit.core.arp_receive import ArpResult, arp_rcv
 from ipkit.core.deliver import ip_local_deliver, ip_local_deliver_finish
 from ipkit.core.forward import ip_forward, ip_forward_finish
 from ipkit.core.hooks import HookPoint, HookVerdict, nf_hook
@@ -17,13 +18,15 @@ from ipkit.core.host.config import LinkKind
 from ipkit.core.host.fib import Route
 from ipkit.core.host.fib_explain import Trace
 from ipkit.core.icmp_send import IcmpSent, icmp_send
-from ipkit.core.journey_words import told_icmp, told_outcome
+from ipkit.core.journey_words import Told, told_icmp, told_outcome
+from ipkit.core.neigh_update import Released, arp_error_report
+from ipkit.core.neigh_words import told_lost, told_release, told_request
 from ipkit.core.nf_defrag import ipv4_conntrack_defrag
 from ipkit.core.outcome.counters import Counted, Mib
 from ipkit.core.outcome.drop_reasons import DropReason
-from ipkit.core.outcome.journal import Emitted, EmittedKind, End, Journal, Step
+from ipkit.core.outcome.journal import Emitted, EmittedKind, End, Journal, Lost, Step
 from ipkit.core.outcome.verdict import ArpRequest, Drop, IcmpDue, Next, Queued, StageResult, Stolen, Transmitted
-from ipkit.core.output import Output, dst_output, ip_local_out
+from ipkit.core.output import Output, dst_output, frames_of, ip_local_out
 from ipkit.core.ra_chain import ip_mr_input
 from ipkit.core.receive import ip_error, ip_rcv, ip_rcv_finish, ip_rcv_finish_core
 from ipkit.core.skbuff import IpControlBlock, PacketType, SkBuff
@@ -89,6 +92,38 @@ def run_owed(due: IcmpDue, net: NetNamespace, journal: Journal) -> Journal:
     return journal
 
 
+def run_arp(skb: SkBuff, net: NetNamespace, journal: Journal) -> bool:
+    """Let an ARP packet come in, with everything that it brings about; tell whether it is one that ARP looks at."""
+    journey = _Journey(net, journal)
+    trace: Trace | None = [] if journal.steps is not None else None
+    result = arp_rcv(skb, net, trace)
+    if result is None:
+        return False
+    journal.ends = [result.outcome]
+    journey.arp_done(result, trace or ())
+    return True
+
+
+def run_request(net: NetNamespace, dev: str, request: bytes, journal: Journal) -> None:
+    """Ask for a neighbour once more."""
+    journey = _Journey(net, journal)
+    journey.write(1, told_request(dev, request))
+    journey.emit_arp(dev, request)
+
+
+def run_lost(lost: Iterable[Lost], net: NetNamespace, journal: Journal) -> None:
+    """Let packets go that waited in vain, and tell the sources of those whose neighbour failed."""
+    journey = _Journey(net, journal)
+    for each in lost:
+        journal.lost = (*journal.lost, each)
+        if journal.steps is not None:
+            journey.write(1, told_lost(each))
+        due = arp_error_report(each.waiting.skb, net) if each.end.reason is DropReason.NEIGH_FAILED else None
+        if due is not None:
+            journey.pay(due)
+            journey.let_loops_in()
+
+
 class _Journey:
     """One packet's way, and that of what this host sends to itself on its account."""
 
@@ -146,7 +181,8 @@ class _Journey:
         for reply in replies:
             self._send_own(reply)
         for dev, frame in requests:
-            self._journal.emitted.append(_asked(dev, frame))
+            self.write(self._depth + 1, told_request(dev, frame))
+            self.emit_arp(dev, frame)
 
     def pay(self, due: IcmpDue) -> None:
         """Send an error that is owed, if icmp_send finds it deserved."""
@@ -155,7 +191,7 @@ class _Journey:
         for mib in answer.mibs:
             counters[mib] = counters.get(mib, 0) + 1
         if self._journal.steps is not None:
-            self._write(self._depth + 1, told_icmp(due, answer))
+            self.write(self._depth + 1, told_icmp(due, answer))
         if isinstance(answer, IcmpSent):
             self._send_own(_own(answer.datagram, answer.route, due.about))
 
@@ -172,16 +208,17 @@ class _Journey:
         """Do a stage and write down what it did."""
         trace: Trace = []
         result = act(skb, self._net, trace)
-        self._write(self._depth, (stage, told_outcome(result), {}))
+        self.write(self._depth, (stage, told_outcome(result), {}))
         for step in trace:
-            self._write(self._depth + 1 + step[0].lstrip("_").startswith("fib_"), step)  # below input routing
+            self.write(self._depth + 1 + step[0].lstrip("_").startswith("fib_"), step)  # below input routing
         return result
 
     def _wanted(self) -> list[Step] | None:
         """Return where the output path writes down its steps, if anybody wants them."""
         return None if self._journal.steps is None else []
 
-    def _write(self, depth: int, step: tuple[str, str, Mapping[str, object]]) -> None:
+    def write(self, depth: int, step: Told) -> None:
+        """Write down one function of the way, where somebody wants it told."""
         if self._journal.steps is not None:
             self._journal.steps.append(Step(depth, *step))
 
@@ -189,10 +226,37 @@ class _Journey:
         """Ask a hook; nothing is returned where it lets the packet pass."""
         oif = skb.route.dev if skb.route is not None and point is HookPoint.FORWARD else ""
         answer = nf_hook(self._net.host, point, skb.linear, skb.dev, oif)
-        self._write(self._depth, ("nf_hook", f"{point.value}: {answer.value}", {"hook": point.value}))
+        self.write(self._depth, ("nf_hook", f"{point.value}: {answer.value}", {"hook": point.value}))
         if answer is HookVerdict.DROP:
             return Drop(DropReason.NETFILTER_DROP, "nf_hook_slow")
         return Stolen("nf_hook_slow") if answer is HookVerdict.STOLEN else None
+
+    def arp_done(self, result: ArpResult, trace: Iterable[Told]) -> None:
+        """Send what waited for who spoke, and the answer."""
+        counters = self._journal.counters
+        for mib in result.mibs:
+            counters[mib] = counters.get(mib, 0) + 1
+        for depth, step in enumerate(trace):
+            self.write(bool(depth), step)
+        for released in result.released:
+            self._release(released)
+        if result.reply is not None:
+            self.emit_arp(result.dev, result.reply)
+
+    def emit_arp(self, dev: str, frame: bytes) -> None:
+        """Note an ARP packet on a wire."""
+        header, packet = frame[:-ARP_BYTES], frame[-ARP_BYTES:]
+        self._journal.emitted.append(Emitted(dev, EmittedKind.ARP, ARP_BYTES, header, packet))
+
+    def _release(self, released: Released) -> None:
+        """Note the frames of a packet that has waited."""
+        waiting, nexthop, header = released
+        skb = waiting.skb
+        if self._journal.steps is not None:
+            self.write(1, told_release(released))
+        for dev, _, _, datagram in frames_of(skb, nexthop, header, self._net):
+            length = max(skb.length, len(datagram)) if skb.on_wire or skb.gso_size else len(datagram)
+            self._journal.emitted.append(Emitted(dev, waiting.kind, length, header, datagram))
 
     def _leave(self, skb: SkBuff) -> list[End]:
         """Let a forwarded packet go out and return what became of it."""
@@ -200,6 +264,7 @@ class _Journey:
         self._put_out(skb, out)
         self._journal.moved = FORWARDED
         if out.queued:
+            self._journal.waiting = out.queued
             return [WAITS_FOR_NEIGHBOUR]  # what had to make room for it is another packet's end
         if out.drops:
             self._journal.moved = tuple(mib for mib in out.mibs if mib in SAYS_WHY)
@@ -215,6 +280,8 @@ class _Journey:
             self._journal.steps += [step._replace(depth=self._depth + step.depth) for step in out.trace]
         self.looped += out.looped
         self._emit(skb, out)
+        if out.lost:
+            self._journal.lost = (*self._journal.lost, *out.lost)
         for due in out.icmp:
             self.pay(due)
 
@@ -226,9 +293,11 @@ class _Journey:
             kind = EmittedKind.FRAGMENT
         elif skb.pkt_type is PacketType.OUTGOING and skb.data[9] == PROTO_ICMP:
             kind = EmittedKind.ICMP
+        for waiting in out.queued:
+            waiting.kind = kind
         for dev, _, header, datagram in out.frames:
             if not datagram:
-                emitted.append(_asked(dev, header))
+                self.emit_arp(dev, header)
             elif links[dev].kind in COMES_BACK:
                 self.looped.append(_looped_in(skb, datagram, dev))
             else:
@@ -236,11 +305,6 @@ class _Journey:
                 if skb.on_wire:
                     length = skb.on_wire if kind is not EmittedKind.FRAGMENT else datagram[2] << 8 | datagram[3]
                 emitted.append(Emitted(dev, kind, length, header, datagram))
-
-
-def _asked(dev: str, frame: bytes) -> Emitted:
-    """Return an ARP request as it is put on a wire."""
-    return Emitted(dev, EmittedKind.ARP, ARP_BYTES, frame[:-ARP_BYTES], frame[-ARP_BYTES:])
 
 
 def _own(datagram: bytes, route: Route, about: SkBuff) -> SkBuff:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from ipkit.core.wire.arp import ETH_P_ARP
 from ipkit.core.wire.link import EN10MB, ETH_P_IP, TYPED_LINKS, network_layer
 
 NOT_IPV4: Final = -1
+NOT_ARP: Final = -1
 
 _TYPE_AT, _HEADER_BYTES = TYPED_LINKS[EN10MB]
 _IPV4: Final = ETH_P_IP.to_bytes(2, "big")
@@ -26,3 +28,9 @@ def ipv4_at(link_type: int, data: bytes, begin: int, captured: int) -> int:
         return begin + _HEADER_BYTES
     protocol, at = network_layer(link_type, data, begin, begin + captured)
     return at if protocol == ETH_P_IP else NOT_IPV4
+
+
+def arp_at(link_type: int, data: bytes, begin: int, captured: int) -> int:
+    """Return where in the data the ARP packet of a frame begins; NOT_ARP where it carries something else."""
+    protocol, at = network_layer(link_type, data, begin, begin + captured)
+    return at if protocol == ETH_P_ARP else NOT_ARP

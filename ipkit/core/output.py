@@ -20,10 +20,11 @@ from ipkit.core.hooks import HookPoint, HookVerdict, nf_hook
 from ipkit.core.host.config import LinkKind
 from ipkit.core.host.fib import Route, RouteFlag, RouteType
 from ipkit.core.host.kernel import OutputCounting, PostRoutingInput
+from ipkit.core.neigh_words import told_lost, told_request, told_waiting
 from ipkit.core.neighbour import NeighbourResult, neigh_output
 from ipkit.core.outcome.counters import Mib
 from ipkit.core.outcome.drop_reasons import DropReason
-from ipkit.core.outcome.journal import Step
+from ipkit.core.outcome.journal import Lost, Step, Waiting
 from ipkit.core.outcome.verdict import Drop, IcmpDue
 from ipkit.core.route import Direction, ip_dst_mtu_maybe_forward
 from ipkit.core.route_mtu import IP_MAX_MTU
@@ -53,6 +54,7 @@ GROUPS: Final = 0xE
 """How multicast addresses begin, in four bits; those that never leave a link, in bytes; the address of everybody."""
 LOCAL_GROUPS: Final = b"\xe0\0\0"
 LIMITED_BROADCAST: Final = b"\xff\xff\xff\xff"
+QUEUE_FULL: Final = Drop(DropReason.NEIGH_QUEUEFULL, "__neigh_event_send")
 TO_MANY: Final = RouteFlag.MULTICAST | RouteFlag.BROADCAST
 
 
@@ -80,7 +82,8 @@ class Output:
     icmp: list[IcmpDue] = field(default_factory=list)
     looped: list[SkBuff] = field(default_factory=list)  # copies that come back in by their device
     drops: list[Drop] = field(default_factory=list)
-    queued: int = 0  # datagrams that wait for their neighbour
+    queued: tuple[Waiting, ...] = ()  # datagrams that wait for their neighbour
+    lost: tuple[Lost, ...] = ()  # those that waited before, and made room
     trace: list[Step] | None = None  # None: nobody wants the way told
     depth: int = 0
 
@@ -347,33 +350,44 @@ def ip_finish_output2(skb: SkBuff, net: NetNamespace, out: Output) -> int:
     answer = neigh_output(net, skb, nexthop)
     header = answer.header
     if out.trace is not None:
-        _tell_neighbour(out, skb, nexthop, answer)
+        _tell_neighbour(out, skb, nexthop, answer, net)
     if header is not None and not skb.gso_size:
         out.frames.append(OutFrame(route.dev, nexthop, header, skb.linear))
         return 0
     if header is not None:
-        out.frames += [OutFrame(route.dev, nexthop, header, data) for data in _on_device(skb, net)]
+        out.frames += frames_of(skb, nexthop, header, net)
         return 0
     if answer.drop is not None:
         return out.dropped(answer.drop.func, answer.drop.errno, answer.drop.reason)
     if answer.request is not None:
         out.frames.append(OutFrame(route.dev, nexthop, answer.request, b""))
-    out.queued += 1
-    out.drops += [Drop(DropReason.NEIGH_QUEUEFULL, "__neigh_event_send") for _ in answer.discarded]
+    if answer.queued is not None:
+        out.queued += (answer.queued,)
+    if answer.discarded:
+        out.lost += tuple(Lost(waiting, QUEUE_FULL) for waiting in answer.discarded)
     return 0
 
 
-def _tell_neighbour(out: Output, skb: SkBuff, nexthop: int, answer: NeighbourResult) -> None:
+def frames_of(skb: SkBuff, nexthop: int, header: bytes, net: NetNamespace) -> list[OutFrame]:
+    """Return what a device puts on its wire for a packet that has its link header."""
+    if not skb.gso_size:
+        return [OutFrame(skb.dev, nexthop, header, skb.linear)]
+    return [OutFrame(skb.dev, nexthop, header, data) for data in _on_device(skb, net)]
+
+
+def _tell_neighbour(out: Output, skb: SkBuff, nexthop: int, answer: NeighbourResult, net: NetNamespace) -> None:
     """Write down to whom a datagram or fragment goes, or that it waits."""
-    to = address_text(nexthop)
     if answer.header is not None:
+        to = address_text(nexthop)
         lladdr = answer.header[:6].hex(":") or "no link header"
         values = {"nexthop": to, "dev": skb.dev, "lladdr": lladdr}
         out.tell("ip_finish_output2", f"{skb.length} bytes to {to} ({lladdr}) dev {skb.dev}", values)
     elif answer.drop is None:
-        say = f"{skb.length} bytes wait for {to} dev {skb.dev}"
-        say += ", which is asked for" if answer.request is not None else ""
-        out.tell("neigh_resolve_output", say, {"nexthop": to, "dev": skb.dev, "asked": answer.request is not None})
+        for waiting in answer.discarded:
+            out.tell(*told_lost(Lost(waiting, QUEUE_FULL)))
+        out.tell(*told_waiting(net, skb.dev, nexthop))
+        if answer.request is not None:
+            out.tell(*told_request(skb.dev, answer.request))
 
 
 def _count_to_many(route: Route, skb: SkBuff, out: Output) -> None:

@@ -5,6 +5,7 @@ Law: a function of the configured links; nothing is remembered but the answers.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from ipkit.core.host.config import Address, Link
@@ -46,8 +47,7 @@ def inet_select_addr(tables: FibTables, dev: str, dst: int, scope: int) -> int:
     links = tables.host.links
     link = links.get(dev)
     if link is not None and has_ip_config(link):
-        capped = link.conf.route_localnet and tables.kernel.localnet_source is LocalnetSource.LINK_AT_MOST
-        widest = SCOPE_LINK if capped else SCOPE_HOST
+        widest = _widest_scope(tables, link)
         usable = [one for one in link.addresses if not one.secondary and min(one.scope, widest) <= scope]
         for address in usable:
             if not dst or covers(address, dst):
@@ -55,6 +55,30 @@ def inet_select_addr(tables: FibTables, dev: str, dst: int, scope: int) -> int:
         if usable:
             return usable[0].local
     return _address_of_any_link(tables, tables.vrfs.get(dev, ""), scope)
+
+
+def inet_confirm_addr(tables: FibTables, links: Iterable[Link], dst: int, local: int, scope: int) -> bool:
+    """Tell whether links have an address in a scope: a given one whose subnet covers `dst`; 0: any, any.
+
+    Kernel: net/ipv4/devinet.c
+    """
+    return any(_confirms(tables, link, dst, local, scope) for link in links if has_ip_config(link))
+
+
+def _confirms(tables: FibTables, link: Link, dst: int, local: int, scope: int) -> bool:
+    narrow = [one for one in link.addresses if min(one.scope, _widest_scope(tables, link)) <= scope]
+    if not local:
+        return any(not dst or covers(one, dst) for one in narrow)
+    # Which subnet covers both need not be the one that the address itself was given with.
+    return any(one.local == local for one in narrow) and any(
+        covers(one, local) and (not dst or covers(one, dst)) for one in link.addresses
+    )
+
+
+def _widest_scope(tables: FibTables, link: Link) -> int:
+    """Return the scope that an address of a link has at most."""
+    capped = link.conf.route_localnet and tables.kernel.localnet_source is LocalnetSource.LINK_AT_MOST
+    return SCOPE_LINK if capped else SCOPE_HOST
 
 
 def _address_of_any_link(tables: FibTables, vrf: str, scope: int) -> int:

@@ -7,19 +7,18 @@ from collections.abc import Iterator, Mapping
 from tomllib import loads
 from typing import Any, Final
 
-from ipkit.core.defrag import ip_expire
 from ipkit.core.eth_type_trans import eth_type_trans, vlan_do_receive
-from ipkit.core.frag_timeout import owed_for_timeout
 from ipkit.core.host.build import build_host
 from ipkit.core.host.config import HostConfig
 from ipkit.core.host.kernel import LINUX_6_18, KernelProfile
-from ipkit.core.journey import run, run_owed
-from ipkit.core.link_receive import NOT_IPV4, ipv4_at
+from ipkit.core.journey import run, run_arp
+from ipkit.core.link_receive import NOT_ARP, NOT_IPV4, arp_at, ipv4_at
 from ipkit.core.outcome.counters import Counted
 from ipkit.core.outcome.journal import Journal
 from ipkit.core.outcome.verdict import Drop
 from ipkit.core.skbuff import IpControlBlock, PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace, namespace_of
+from ipkit.core.timers import let_timers_fire
 from tests.kernel.machines import Machine
 from tests.kernel.namespace import Frame
 from tests.kernel.recordings import Command, Inject, Observed, Scenario, Step, Wait, load, names
@@ -34,17 +33,10 @@ BETWEEN_FRAMES_NS: Final = 1_000_000
 
 PARTS: Final = ("out", "counters", "icmp_send")
 
-LEARNING: Final = "neighbours are not learnt yet"
-NOT_YET: Final = {"arp": LEARNING, "neigh": LEARNING}
-
 BY_CHANCE: Final = {"reasm_thresh": (8,), "reasm_timer": (15,)}
 """What the driver's buffers are charged with decides; two timers go off in one moment."""
 
-SCENARIOS: Final = [
-    name
-    for name in names()
-    if name not in NOT_YET and any(isinstance(step.action, Inject) for step in load(name).steps)
-]
+SCENARIOS: Final = [name for name in names() if any(isinstance(step.action, Inject) for step in load(name).steps)]
 
 OTHER_STACKS: Final = re.compile(
     "arp_rcv|llc_rcv|ip6_rcv_core|igmp_rcv|__netif_receive_skb_core|inet_frag_rbtree_purge|skb_release_data"
@@ -112,32 +104,33 @@ class Model:
 def _received(net: NetNamespace, host: HostConfig, came: tuple[str, bytes], now_ns: int) -> Observed:
     dev, frame = came
     journal = Journal(steps=[])
-    at = ipv4_at(ETHERNET, frame, 0, len(frame))
-    if at == NOT_IPV4:
-        return Observed()
+    for _ in let_timers_fire(net, now_ns, lambda: journal):
+        pass
+    is_ipv4 = (at := ipv4_at(ETHERNET, frame, 0, len(frame))) != NOT_IPV4
+    if not is_ipv4 and (at := arp_at(ETHERNET, frame, 0, len(frame))) == NOT_ARP:
+        return _seen(journal)
     link = vlan_do_receive(frame, 0, len(frame), host, host.links[dev])
     kind = PacketType.OTHERHOST if link is None else eth_type_trans(ETHERNET, frame, 0, link)
     skb = SkBuff(frame[at:], dev if link is None else link.name, kind, now_ns, cb=IpControlBlock(iif=dev))
-    return _seen(run(skb, net, journal))
+    come_in = run if is_ipv4 else run_arp
+    come_in(skb, net, journal)
+    return _seen(journal)
 
 
 def _waited(net: NetNamespace, now_ns: int) -> Observed:
     journal = Journal(steps=[])
-    for queue, exit_ in ip_expire(net.frags, now_ns):
-        for mib in exit_.mibs:
-            journal.counters[mib] = journal.counters.get(mib, 0) + 1
-        due = owed_for_timeout(queue, net)
-        if due is not None:
-            run_owed(due, net, journal)
+    for _ in let_timers_fire(net, now_ns, lambda: journal):
+        pass
     return _seen(journal)
 
 
 def _seen(journal: Journal) -> Observed:
     steps = journal.steps or []
+    ends = (*journal.ends, *journal.looped, *(lost.end for lost in journal.lost))
     return Observed(
         out=[Frame(one.dev, one.header + one.payload) for one in journal.emitted],
         counters=_named(journal.counters),
-        drops=[(end.reason.value, end.func) for end in (*journal.ends, *journal.looped) if isinstance(end, Drop)],
+        drops=[(end.reason.value, end.func) for end in ends if isinstance(end, Drop)],
         icmp_send=[
             (step.values["type"], step.values["code"])
             for step in steps

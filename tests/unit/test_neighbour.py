@@ -10,7 +10,8 @@ import pytest
 
 from ipkit.core.host.build import build_host
 from ipkit.core.host.kernel import LINUX_4_14, LINUX_6_18, KernelProfile
-from ipkit.core.neighbour import NeighbourResult, neigh_output, wire_of
+from ipkit.core.link_header import wire_of
+from ipkit.core.neighbour import NeighbourResult, neigh_output
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.skbuff import PacketType, SkBuff
 from ipkit.core.state.neighbour_table import MOST_ASSUMED, Nud
@@ -75,7 +76,7 @@ def test_a_vlan_leaves_by_the_device_below() -> None:
 
 
 def test_a_stale_neighbour_is_used_and_will_be_asked() -> None:
-    net = network()
+    net = network(neigh_default="resolve")
     assert asked(net, "192.0.2.5", now_ns=3).header is not None
     entry = net.neighbours.entries["eth0", int(IPv4Address("192.0.2.5"))]
     assert (entry.state, entry.expires_ns) == (Nud.DELAY, 5_000_000_003)
@@ -84,7 +85,8 @@ def test_a_stale_neighbour_is_used_and_will_be_asked() -> None:
 def test_an_unknown_one_is_asked_once_while_packets_wait() -> None:
     net = network(neigh_default="resolve")
     assert asked(net, "192.0.2.9").request is not None
-    assert asked(net, "192.0.2.9") == NeighbourResult()
+    again = asked(net, "192.0.2.9")
+    assert again == NeighbourResult(queued=again.queued)
     entry = net.neighbours.entries["eth0", int(IPv4Address("192.0.2.9"))]
     assert (entry.state, len(entry.waiting), entry.probes) == (Nud.INCOMPLETE, 2, 4)
     assert entry.waiting_bytes == 2 * 832

@@ -259,7 +259,7 @@ def test_an_unknown_neighbour_is_asked_for_and_the_datagram_waits() -> None:
     (call,) = sent(net)
     output = call.result.output
     assert output is not None
-    assert (call.result.errno, output.queued) == (0, 1)
+    assert (call.result.errno, len(output.queued)) == (0, 1)
     assert [frame.data.hex() for frame in output.frames] == [
         "ffffffffffff" "020000000002" "0806" "0001080006040001" "020000000002c0000201" "000000000000c0000209"
     ]  # fmt: skip

@@ -340,11 +340,32 @@ class CmsgKinds(Enum):
     ALL = "with IP_PROTOCOL, SO_PRIORITY and SCM_TS_OPT_ID"
 
 
-class NeighFirstPause(Enum):
-    """How many milliseconds pass at least between the first two questions for a neighbour."""
+class NeighPause(Enum):
+    """How many milliseconds pass at least between two questions for a neighbour."""
 
     HALF_A_SECOND = 500
     TEN_MILLISECONDS = 10
+
+
+class NeighGc(Enum):
+    """Which neighbours fill the table, and which of them are thrown out where room is needed."""
+
+    EVERY_IDLE_ONE = "all; whoever has no timer running and is not permanent"
+    FAILED_OR_OLD = "all but permanent ones; of those without a timer who failed, or did not change for five seconds"
+
+
+class LinkFailure(Enum):
+    """By what options a host unreachable goes whose packet has long waited."""
+
+    NOTED = "those that were found when the packet came in"
+    RECOMPILED = "those found now; none is sent where they are at fault"
+
+
+class ArpAccept(Enum):
+    """What arp_accept says of addresses that nobody here asked for."""
+
+    ANY = "nonzero: all of them are learned"
+    BY_VALUE = "1: all of them are learned; 2: those in a subnet of the link"
 
 
 class TimestampReplyCount(Enum):
@@ -409,7 +430,10 @@ class KernelProfile:
     output_broadcast: OutputBroadcast
     localnet_source: LocalnetSource
     neigh_create_errno: NeighCreateErrno
-    neigh_first_pause: NeighFirstPause
+    neigh_pause: NeighPause
+    neigh_gc: NeighGc
+    arp_accept: ArpAccept
+    link_failure: LinkFailure
     cmsg_kinds: CmsgKinds
     timestamp_reply_count: TimestampReplyCount
     reset_tos: ResetTos
@@ -463,7 +487,10 @@ LINUX_4_14: Final = KernelProfile(
     output_broadcast=OutputBroadcast.BARE,
     localnet_source=LocalnetSource.AS_CONFIGURED,
     neigh_create_errno=NeighCreateErrno.EINVAL,
-    neigh_first_pause=NeighFirstPause.HALF_A_SECOND,
+    neigh_pause=NeighPause.HALF_A_SECOND,
+    neigh_gc=NeighGc.EVERY_IDLE_ONE,
+    arp_accept=ArpAccept.ANY,
+    link_failure=LinkFailure.NOTED,
     cmsg_kinds=CmsgKinds.FIRST,
     timestamp_reply_count=TimestampReplyCount.ITSELF,
     reset_tos=ResetTos.WHOLE,
@@ -517,7 +544,10 @@ LINUX_6_18: Final = replace(
     output_broadcast=OutputBroadcast.AS_FOUND,
     localnet_source=LocalnetSource.LINK_AT_MOST,
     neigh_create_errno=NeighCreateErrno.REAL,
-    neigh_first_pause=NeighFirstPause.TEN_MILLISECONDS,
+    neigh_pause=NeighPause.TEN_MILLISECONDS,
+    neigh_gc=NeighGc.FAILED_OR_OLD,
+    arp_accept=ArpAccept.BY_VALUE,
+    link_failure=LinkFailure.RECOMPILED,
     cmsg_kinds=CmsgKinds.ALL,
     timestamp_reply_count=TimestampReplyCount.ECHO_REPLY,
     reset_tos=ResetTos.WITHOUT_ECN,

@@ -117,7 +117,7 @@ class DeviceConf:
     medium_id: int = _device(0, Combine.DEV)
     tag: int = _device(0, Combine.DEV)
     bootp_relay: int = _device(0, Combine.AND)
-    arp_accept: int = _device(0, Combine.OR)
+    arp_accept: int = _device(0, Combine.MAX)
     arp_announce: int = _device(0, Combine.MAX)
     arp_filter: int = _device(0, Combine.OR)
     arp_ignore: int = _device(0, Combine.MAX)

@@ -51,6 +51,7 @@ class Mib(Enum):
     IN_CE_PKTS = "IpExtInCEPkts"
     REASM_OVERLAPS = "IpExtReasmOverlaps"
     IP_REVERSE_PATH_FILTER = "TcpExtIPReversePathFilter"
+    ARP_FILTER = "TcpExtArpFilter"
     ICMP_IN_MSGS = "IcmpInMsgs"
     ICMP_IN_ERRORS = "IcmpInErrors"
     ICMP_IN_CSUM_ERRORS = "IcmpInCsumErrors"

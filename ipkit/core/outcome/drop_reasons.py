@@ -44,6 +44,7 @@ class DropReason(Enum):
     NEIGH_FAILED = "NEIGH_FAILED"
     NEIGH_QUEUEFULL = "NEIGH_QUEUEFULL"
     NEIGH_DEAD = "NEIGH_DEAD"
+    QUEUE_PURGE = "QUEUE_PURGE"
     DUP_FRAG = "DUP_FRAG"
     FRAG_TOO_FAR = "FRAG_TOO_FAR"
     FRAG_REASM_TIMEOUT = "FRAG_REASM_TIMEOUT"
@@ -82,6 +83,7 @@ SENTENCES: Final[Mapping[DropReason, str]] = MappingProxyType(
         DropReason.NEIGH_FAILED: "the next hop does not answer",
         DropReason.NEIGH_QUEUEFULL: "too many packets wait for the next hop",
         DropReason.NEIGH_DEAD: "the entry for the next hop is going away",
+        DropReason.QUEUE_PURGE: "the queue that it was in was emptied",
         DropReason.DUP_FRAG: "these bytes are queued already",
         DropReason.FRAG_TOO_FAR: "too many other fragments of this source came in between",
         DropReason.FRAG_REASM_TIMEOUT: "the missing fragments did not come in time",

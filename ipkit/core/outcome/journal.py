@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 from ipkit.core.outcome.counters import Counted
 from ipkit.core.outcome.verdict import Delivered, Drop, Queued, Stolen, Transmitted
+from ipkit.core.skbuff import SkBuff
 
 End: TypeAlias = Drop | Delivered | Queued | Stolen | Transmitted
 
@@ -35,6 +36,23 @@ class Emitted(NamedTuple):
     payload: bytes  # the datagram, or the ARP packet
 
 
+@dataclass(slots=True)
+class Waiting:
+    """A packet in the queue of a neighbour."""
+
+    skb: SkBuff
+    truesize: int
+    kind: EmittedKind = EmittedKind.PACKET
+    note: object = None  # by what whoever reports knows the frame
+
+
+class Lost(NamedTuple):
+    """A packet that waited in vain."""
+
+    waiting: Waiting
+    end: Drop
+
+
 class Step(NamedTuple):
     """One kernel function that a packet went through."""
 
@@ -53,4 +71,6 @@ class Journal:
     looped: Sequence[End] = ()  # of what the host sent to itself on its account
     emitted: list[Emitted] = field(default_factory=list)
     moved: tuple[Counted, ...] = ()  # what the last stage counted
+    waiting: Sequence[Waiting] = ()  # the packet itself, or its fragments, where they wait for a neighbour
+    lost: Sequence[Lost] = ()  # packets that had been waiting
     steps: list[Step] | None = None  # None: nobody wants the way told

@@ -15,6 +15,7 @@ from ipkit.core.host.sysctl import NetConf
 from ipkit.core.state.frag_chains import FragChains
 from ipkit.core.state.frag_queue import FragChain, FragKey, FragQueue
 from ipkit.core.state.peers import Peers
+from ipkit.core.state.timers import NEVER, Timers
 
 QUEUE_BYTES: Final = 200
 SKB_BYTES: Final = 256
@@ -23,7 +24,6 @@ LEAD_BYTES: Final = 31  # Ethernet header with its alignment, and what sending d
 LINE_BYTES: Final = 64
 ROUNDED_UP: Final = LEAD_BYTES + LINE_BYTES - 1
 NS: Final = 1_000_000_000
-NEVER: Final = 1 << 63
 
 
 HEAD_SIZES: Final = {
@@ -59,9 +59,10 @@ class FragQueues:
         "peers",
         "period_ns",
         "queues",
+        "running",
     )
 
-    def __init__(self, kernel: KernelProfile, limits: NetConf) -> None:
+    def __init__(self, kernel: KernelProfile, limits: NetConf, running: Timers | None = None) -> None:
         self.kernel = kernel
         self.limits = limits
         self.high_thresh = limits.ipfrag_high_thresh
@@ -74,6 +75,7 @@ class FragQueues:
         self.memory = 0
         self.now_ns = 0  # the latest time seen: never turned back
         self.due_ns = NEVER  # no timer fires before
+        self.running = running or Timers()
         self._truesizes = truesizes(kernel.skb_heads)
 
     def truesize(self, total_bytes: int) -> int:
@@ -98,6 +100,7 @@ class FragQueues:
         self.queues[queue.key] = queue
         self.memory += queue.memory
         self.due_ns = min(self.due_ns, queue.expires_ns)
+        self.running.at(queue.expires_ns)
 
     def remove(self, queue: FragQueue) -> None:
         """Let a queue go, with its timer and what it was charged."""

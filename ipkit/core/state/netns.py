@@ -13,6 +13,7 @@ from ipkit.core.state.icmp_tokens import IcmpTokens
 from ipkit.core.state.ip_ident import IpIdents
 from ipkit.core.state.neighbour_table import NeighbourTable, neighbour_table_of
 from ipkit.core.state.routing import Routing, routing_of
+from ipkit.core.state.timers import Timers
 
 
 @dataclass(slots=True)
@@ -25,10 +26,13 @@ class NetNamespace:
     idents: IpIdents
     icmp_tokens: IcmpTokens
     frags: FragQueues
+    timers: Timers
 
 
 def namespace_of(host: HostConfig, seed: int = 0) -> NetNamespace:
     """Return a host that has done nothing yet."""
-    neighbours = neighbour_table_of(host)
+    timers = Timers()
+    neighbours = neighbour_table_of(host, timers)
     routing = routing_of(host, seed, neighbours.state_of)
-    return NetNamespace(host, routing, neighbours, IpIdents(seed), IcmpTokens(), FragQueues(host.kernel, host.net))
+    frags = FragQueues(host.kernel, host.net, timers)
+    return NetNamespace(host, routing, neighbours, IpIdents(seed), IcmpTokens(), frags, timers)

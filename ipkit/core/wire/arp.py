@@ -10,9 +10,11 @@ from typing import Final, NamedTuple
 
 ARP_BYTES: Final = 28
 ARPHRD_ETHER: Final = 1
+ARPHRD_IEEE802: Final = 6
 ETH_P_ARP: Final = 0x0806
 ETH_P_IP: Final = 0x0800
 ADDRESS_BYTES: Final = 6
+PROTOCOL_BYTES: Final = 4
 
 REQUEST: Final = 1
 REPLY: Final = 2
@@ -33,7 +35,7 @@ class ArpPacket(NamedTuple):
     hardware: int = ARPHRD_ETHER
     protocol: int = ETH_P_IP
     hardware_bytes: int = ADDRESS_BYTES
-    protocol_bytes: int = 4
+    protocol_bytes: int = PROTOCOL_BYTES
 
 
 def read(data: bytes, at: int = 0) -> ArpPacket:
