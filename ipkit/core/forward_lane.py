@@ -33,11 +33,12 @@ from ipkit.core.link_receive import NOT_ARP, NOT_IPV4, arp_at, ipv4_at
 from ipkit.core.outcome.counters import Counted
 from ipkit.core.outcome.journal import EmittedKind, Journal
 from ipkit.core.outcome.verdict import Transmitted
-from ipkit.core.rows import frame_keys, header_keys, time_text
+from ipkit.core.rows import arp_keys, frame_keys, header_keys, time_text
 from ipkit.core.skbuff import IpControlBlock, IpOptions, PacketType, SkBuff
 from ipkit.core.state.neighbour_table import MOST_ASSUMED
 from ipkit.core.state.netns import namespace_of
 from ipkit.core.timers import Fired, let_timers_fire
+from ipkit.core.wire.arp import ARP_BYTES
 from ipkit.core.wire.ipv4 import HEADER_BYTES, PROTO_TCP, address_text
 from ipkit.core.wire.link import EN10MB, RAW, TYPED_LINKS
 from ipkit.errors import HostError
@@ -93,6 +94,7 @@ class _Received(NamedTuple):
     skb: SkBuff
     row: int
     at: int  # where in the batch the datagram begins
+    is_arp: bool = False
 
 
 @dataclass(slots=True)
@@ -248,7 +250,7 @@ class ForwardLane:
             seen["other"] += 1
             return
         seen["arp"] += 1
-        self._report(batch, _Received(skb, row, at), ending_of(journal), journal, (frames, rows))
+        self._report(batch, _Received(skb, row, at, is_arp=True), ending_of(journal), journal, (frames, rows))
 
     def _decide(self, batch: FrameBatch, received: _Received, frames: list[Frame], rows: list[ReportRow]) -> None:
         skb = received.skb
@@ -294,11 +296,14 @@ class ForwardLane:
             rows.append(ReportRow(ending.verdict in self._looked_at, keys))
 
     def _row(self, batch: FrameBatch, received: _Received, ending: Ending, journal: Journal) -> Mapping[str, RowValue]:
-        skb, row, at = received
+        skb, row, at = received.skb, received.row, received.at
         end = batch.start[row] + batch.captured[row]
-        keys = frame_keys(batch, row) | header_keys(batch.data, at, end)
-        # What completed a datagram in transit has become the whole.
-        keys["length"] = skb.length if not skb.cb.frag_max_size else batch.data[at + 2] << 8 | batch.data[at + 3]
+        if received.is_arp:
+            keys = frame_keys(batch, row) | arp_keys(skb.data) | {"length": ARP_BYTES}
+        else:
+            keys = frame_keys(batch, row) | header_keys(batch.data, at, end)
+            # What completed a datagram in transit has become the whole.
+            keys["length"] = skb.length if not skb.cb.frag_max_size else batch.data[at + 2] << 8 | batch.data[at + 3]
         keys |= ending_keys(ending)
         if skb.cb.iif:
             keys["iif"] = skb.cb.iif

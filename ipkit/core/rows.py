@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ipkit.core.frames import FrameBatch
 from ipkit.core.lanes import RowValue
+from ipkit.core.wire.arp import read as read_arp
 from ipkit.core.wire.ipv4 import HEADER_BYTES, address_text, unpack_from
 
 
@@ -53,3 +54,9 @@ def header_keys(data: bytes, at: int, end: int) -> dict[str, RowValue]:
         return {}
     _, _, _, ident, _, _, protocol, _, saddr, daddr = unpack_from(data, at)
     return {"src": address_text(saddr), "dst": address_text(daddr), "proto": protocol, "id": hex16(ident)}
+
+
+def arp_keys(data: bytes) -> dict[str, RowValue]:
+    """Return the keys read from an ARP packet, which is all there."""
+    packet = read_arp(data)
+    return {"src": address_text(packet.sender_ip), "dst": address_text(packet.target_ip)}
