@@ -8,7 +8,7 @@ import pytest
 
 from ipkit.core.host.kernel import LINUX_4_14, LINUX_6_18, KernelProfile
 from ipkit.core.outcome.journal import Journal
-from ipkit.core.outcome.verdict import Delivered, Drop, Transmitted
+from ipkit.core.outcome.verdict import Drop, Transmitted
 from ipkit.core.skbuff import PacketType
 from tests.support.journeys import KERNELS, came, counted, icmp, out, two_arms
 from tests.support.packets import icmp as message
@@ -98,8 +98,8 @@ def test_where_nothing_leads_on_it_ends(dst: str, kernel: KernelProfile) -> None
 @both
 @pytest.mark.parametrize("options", ["8307080a010005", "8907ff0a010005", "830304"])
 def test_one_that_is_used_up_has_arrived(options: str, kernel: KernelProfile) -> None:
-    journal = routed(options, kernel, proto=2)
-    assert journal.ends == [Delivered("igmp", "igmp_rcv")]
+    journal = routed(options, kernel, proto=200)
+    assert ended(journal) == ("IP_NOPROTO", "ip_local_deliver_finish")
 
 
 @both
