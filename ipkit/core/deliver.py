@@ -17,7 +17,7 @@ from ipkit.core.listeners import raw_local_deliver
 from ipkit.core.outcome.counters import Mib
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.verdict import Delivered, Drop, IcmpDue, Next, StageResult
-from ipkit.core.skbuff import SkBuff
+from ipkit.core.skbuff import PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.tcp_receive import tcp_v4_rcv
 from ipkit.core.udp_receive import udp_rcv, udplite_rcv
@@ -35,18 +35,29 @@ from ipkit.core.wire.ipv4 import (
 from ipkit.core.xfrm import IN_POL_BLOCK, Policy, PolicyDirection, xfrm4_policy_check
 
 IGMP_HEADER_BYTES: Final = 8
+IGMPV3_QUERY_BYTES: Final = 12
+IGMP_QUERY: Final = 0x11
+IGMP_REPORTS: Final = frozenset({0x12, 0x16})
+"""Those of versions 1 and 2, which members listen to; nobody but a routing daemon wants the others."""
+
+FRAMES_TO_MANY: Final = frozenset({PacketType.MULTICAST, PacketType.BROADCAST})
 
 Handler: TypeAlias = Callable[[SkBuff, NetNamespace, Trace | None], StageResult]
 
 
 def igmp_rcv(skb: SkBuff, _net: NetNamespace, _trace: Trace | None) -> StageResult:
-    """Take a message about groups; nothing is learnt from it here, and no group is reported.
+    """Take what a member listens to; nothing is learnt from it here, and no group is reported.
 
     Kernel: net/ipv4/igmp.c
     Exits: Delivered; Drop(NOT_SPECIFIED)
     """
     at = (skb.data[0] & 0x0F) << 2
-    if skb.length - at < IGMP_HEADER_BYTES or (not skb.on_wire and ip_fast_csum(skb.data[at:])):
+    length = skb.length - at
+    sound = length >= IGMP_HEADER_BYTES and (bool(skb.on_wire) or not ip_fast_csum(skb.data[at:]))
+    kind = skb.data[at] if sound and len(skb.data) > at else 0
+    asked = kind == IGMP_QUERY and not IGMP_HEADER_BYTES < length < IGMPV3_QUERY_BYTES
+    heard = kind in IGMP_REPORTS and skb.pkt_type in FRAMES_TO_MANY
+    if not asked and not heard:
         return StageResult(Drop(DropReason.NOT_SPECIFIED, "igmp_rcv"))
     return StageResult(Delivered("igmp", "igmp_rcv"))
 

@@ -77,17 +77,19 @@ def icmp_rcv(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult
     mibs = (Mib.ICMP_IN_MSGS, ICMP_MSG_IN[kind], *IN_MIBS.get(kind, ()))
     if trace is not None:
         trace.append(("icmp_rcv", f"type {kind} code {asked.data[1]}", {"type": kind, "code": asked.data[1]}))
-    if kind in _PROBES and net.host.kernel.icmp_probe is IcmpProbe.SYSCTL:
-        result = _PROBES[kind](asked, net, trace)
-        return result._replace(mibs=mibs + result.mibs)
-    if kind > LARGEST_TYPE:
+    acts = _ACTS_OF[net.host.kernel.icmp_probe]
+    if asked.route.flags & TO_MANY and not _may_go_to_many(kind, net):
+        return refused(DropReason.INVALID_PROTO, mibs)
+    if kind > LARGEST_TYPE and kind not in acts:
         return refused(DropReason.UNHANDLED_PROTO, mibs)
-    if asked.route.flags & TO_MANY:
-        ignored = kind in QUERIES and net.host.net.icmp_echo_ignore_broadcasts
-        if ignored or kind not in ALLOWED_TO_MANY:
-            return refused(DropReason.INVALID_PROTO, mibs)
-    result = _ACTS.get(kind, _taken)(asked, net, trace)
+    result = acts.get(kind, _taken)(asked, net, trace)
     return result._replace(mibs=mibs + result.mibs)
+
+
+def _may_go_to_many(kind: int, net: NetNamespace) -> bool:
+    if kind in QUERIES:
+        return not net.host.net.icmp_echo_ignore_broadcasts
+    return kind in ALLOWED_TO_MANY or (kind == icmp.EXT_ECHO and net.host.kernel.icmp_probe is IcmpProbe.SYSCTL)
 
 
 def icmp_echo(asked: IcmpMessage, net: NetNamespace, trace: Trace | None) -> StageResult:
@@ -144,8 +146,11 @@ _ACTS: Final[Mapping[int, Callable[[IcmpMessage, NetNamespace, Trace | None], St
         **dict.fromkeys(ERRORS, icmp_unreach),
     }
 )
-_PROBES: Final = MappingProxyType({icmp.EXT_ECHO: icmp_echo, icmp.EXT_ECHOREPLY: ping_rcv})
-"""Extended echo (RFC 8335), of which kernels that know it take no matter how many it was sent to."""
+_ACTS_OF: Final = {
+    IcmpProbe.ABSENT: _ACTS,
+    IcmpProbe.SYSCTL: {**_ACTS, icmp.EXT_ECHO: icmp_echo, icmp.EXT_ECHOREPLY: ping_rcv},
+}
+"""What is done about each type; younger kernels know extended echo (RFC 8335)."""
 
 
 def _replied(asked: IcmpMessage, message: bytes, net: NetNamespace, mibs: tuple[Counted, ...]) -> StageResult:

@@ -63,6 +63,7 @@ class HostText:
     default_rules: bool = True
     conntrack: bool = False
     listen: tuple[Mapping[str, Any], ...] = ()
+    policies: tuple[str, ...] = ()
 
     @property
     def own_addresses(self) -> frozenset[str]:
@@ -91,8 +92,20 @@ def from_mapping(host: Mapping[str, Any]) -> HostText:
         default_rules=host.get("default_rules", True),
         conntrack=host.get("conntrack", False),
         listen=tuple(host.get("listen", ())),
+        policies=tuple(_policy(number, **entry) for number, entry in enumerate(host.get("xfrm", ()))),
         **lines,
     )
+
+
+def _policy(number: int, match: str, action: str, **direction: str) -> str:
+    """Return an IPsec policy as `ip xfrm policy add` takes it: earlier entries decide first."""
+    words = match.replace(" and ", " ").split()
+    selector = dict(zip(words[::2], words[1::2], strict=True))
+    return f"{_selector(**selector)} dir {direction['dir']} action {action} priority {number}"
+
+
+def _selector(src: str = "0.0.0.0/0", dst: str = "0.0.0.0/0", proto: str = "") -> str:
+    return f"src {src} dst {dst}" + (f" proto {proto}" if proto else "")
 
 
 def from_toml(text: str) -> HostText:

@@ -50,6 +50,7 @@ INLINED: Final = {
     "ip_rcv_options": "ip_rcv_finish_core",
     "ip_frag_queue": "ip_defrag",
     "icmp_unreach": "icmp_rcv",
+    "icmp_timestamp": "icmp_rcv",
     "icmp_redirect": "icmp_rcv",
     "icmp_timestamp": "icmp_rcv",
 }
@@ -63,6 +64,7 @@ def described(scenario: Scenario) -> dict[str, Any]:
     host: dict[str, Any] = {"neigh_default": "resolve", **loads(scenario.host)}
     host["sysctl"] = UNLIMITED | host.get("sysctl", {})
     host["listen"] = [
+        *host.get("listen", ()),
         *({"proto": "raw", "number": number} for number in scenario.raw),
         *({"proto": "udp", "port": port} for port in scenario.udp),
     ]

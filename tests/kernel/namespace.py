@@ -38,6 +38,7 @@ QUIET: Final = {
 }
 """What keeps the kernel from speaking unasked: no IPv6, and the one report of a joined group at once."""
 
+IP_ROUTER_ALERT: Final = 5
 ARP_REQUEST: Final = bytes.fromhex("0806 0001 0800 06 04 0001")
 KERNEL_MADE: Final = ("proto kernel", "table local")
 
@@ -137,6 +138,8 @@ class Namespace:
             self._batch(["rule flush", "rule del pref 0"])
         self._batch(f"rule add {line}" for line in host.rules)
         self._batch(f"neigh replace {line}" for line in host.neigh)
+        self._batch(f"xfrm policy add {line}" for line in host.policies)
+        self._listen_for_alerts()
         if host.conntrack:
             conntrack.switch_on()
         self.collect()
@@ -179,6 +182,11 @@ class Namespace:
             self.join(group, dev)
         if any(not group.startswith("224.0.0.") for _, group in joined):
             self.collect(quiet_seconds=0.02)  # the reports
+
+    def _listen_for_alerts(self) -> None:
+        for entry in self.host.listen:
+            if entry.get("router_alert"):
+                self.socket(socket.SOCK_RAW, entry["number"]).setsockopt(socket.IPPROTO_IP, IP_ROUTER_ALERT, 1)
 
     # Asking and telling
 
