@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from ipkit.core.host.fib import FibEntry, NextHop, Route, RouteFlag, RouteType
 from ipkit.core.host.fib_lookup import LIMITED_BROADCAST, inet_addr_type, is_zeronet
-from ipkit.core.host.kernel import PmtuFloor
+from ipkit.core.host.kernel import MultipathLessons, PmtuFloor
 from ipkit.core.host.multipath import VALID_STATES
 from ipkit.core.route_flow import OutputFlow, Refused, is_multicast
 from ipkit.core.route_mtu import dst_mtu, ip_mtu_locked
@@ -62,20 +62,30 @@ def ip_rt_update_pmtu(routing: Routing, flow: OutputFlow, route: Route, mtu: int
     life = host.net.route_mtu_expires * NS_PER_S
     if route.pmtu == mtu and not locked and now < route.expires_ns - life // 2:
         return Learnt.KNOWN
-    ways = _ways_to(routing, flow)
+    ways = _ways_to(routing, flow, route)
     for entry, nexthop in ways:
         lesson = RouteException(entry, nexthop, 0, mtu, locked, now + life)
         routing.exceptions.update_or_create(flow.daddr, lesson, now)
     return Learnt.STORED if ways else Learnt.NO_ROUTE
 
 
-def _ways_to(routing: Routing, flow: OutputFlow) -> list[tuple[FibEntry, NextHop]]:
-    """Return every next hop that a lesson about a destination is noted on: all of a multipath route."""
-    route = ip_route_output_key(flow, routing)
-    if isinstance(route, Refused) or route.entry is None or route.nexthop is None:
+def _ways_to(routing: Routing, flow: OutputFlow, route: Route) -> list[tuple[FibEntry, NextHop]]:
+    """Return every next hop that a path MTU is noted on."""
+    found = _looked_up_again(routing, flow, route)
+    if found.entry is None or found.nexthop is None:
         return []
-    several = route.entry.nexthops if len(route.entry.nexthops) > 1 else (route.nexthop,)
-    return [(route.entry, nexthop) for nexthop in several]
+    notes_on_all = routing.host.kernel.multipath_lessons is MultipathLessons.EVERY_OR_HASHED
+    several = found.entry.nexthops if notes_on_all and len(found.entry.nexthops) > 1 else (found.nexthop,)
+    return [(found.entry, nexthop) for nexthop in several]
+
+
+def _looked_up_again(routing: Routing, flow: OutputFlow, route: Route) -> Route:
+    """Return the route that a lesson is noted on, which need not be the one that it was about."""
+    flow = flow._replace(saddr=route.prefsrc)
+    if routing.host.kernel.multipath_lessons is MultipathLessons.FIRST_OF_DEVICE:
+        flow = flow._replace(oif=route.dev)
+    again = ip_route_output_key(flow, routing)
+    return route if isinstance(again, Refused) else again
 
 
 def ipv4_update_pmtu(routing: Routing, flow: OutputFlow, mtu: int) -> Learnt:
@@ -94,6 +104,7 @@ class Redirect(NamedTuple):
     old_gateway: int  # who sent it
     new_gateway: int
     code: int
+    header: bytes = b""  # of the message itself: what a choice among next hops hashes
 
 
 def ipv4_redirect(routing: Routing, flow: OutputFlow, redirect: Redirect) -> Learnt:
@@ -114,9 +125,10 @@ def ipv4_redirect(routing: Routing, flow: OutputFlow, redirect: Redirect) -> Lea
         return Learnt.NOT_CREDIBLE
     if not _is_resolved(routing, route.dev, redirect.new_gateway):
         return Learnt.ASK_NEIGHBOUR
-    if route.entry is None or route.nexthop is None:
+    noted = _looked_up_again(routing, flow._replace(data=redirect.header), route)
+    if noted.entry is None or noted.nexthop is None:
         return Learnt.NO_ROUTE
-    lesson = RouteException(route.entry, route.nexthop, redirect.new_gateway, expires_ns=flow.now_ns + REDIRECT_LIFE_NS)
+    lesson = RouteException(noted.entry, noted.nexthop, redirect.new_gateway, expires_ns=flow.now_ns + REDIRECT_LIFE_NS)
     routing.exceptions.update_or_create(flow.daddr, lesson, flow.now_ns)
     return Learnt.STORED
 

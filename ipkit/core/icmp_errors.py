@@ -178,7 +178,7 @@ def _learn(
         if trace is not None:
             trace.append(_told("ip_rt_update_pmtu", flow, f"mtu {info}", learnt))
         return ()
-    redirect = Redirect(skb.dev, read(skb.data).saddr, info, came.data[1])
+    redirect = Redirect(skb.dev, read(skb.data).saddr, info, came.data[1], skb.data[: came.at])
     learnt = ipv4_redirect(routing, flow, redirect)
     request = None
     if learnt is Learnt.ASK_NEIGHBOUR:

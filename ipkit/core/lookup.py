@@ -177,8 +177,8 @@ def _cache(question: Question, route: Route) -> Iterator[str]:
     flags = cache_flags(route)
     if flags:
         yield f"<{','.join(flags)}> "
-    if route.expires_ns:
-        yield f"expires {max(0, route.expires_ns - question.now_ns) // NS_PER_S}sec "
+    if route.expires_ns > question.now_ns:
+        yield f"expires {(route.expires_ns - question.now_ns) // NS_PER_S}sec "
     yield metrics_text(effective_metrics(route, question.now_ns))
     if route.iif is not None:
         yield f"iif {route.iif} "

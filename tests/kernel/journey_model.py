@@ -89,7 +89,7 @@ class Model:
             match step.action:
                 case Inject(dev, frame):
                     now_ns += BETWEEN_FRAMES_NS
-                    yield _received(net, host, (dev, frame), now_ns)
+                    yield received(net, host, (dev, frame), now_ns)
                 case Wait(milliseconds):
                     now_ns += milliseconds * 1_000_000
                     yield _waited(net, now_ns)
@@ -103,7 +103,7 @@ class Model:
                     yield step.seen
 
 
-def _received(net: NetNamespace, host: HostConfig, came: tuple[str, bytes], now_ns: int) -> Observed:
+def received(net: NetNamespace, host: HostConfig, came: tuple[str, bytes], now_ns: int) -> Observed:
     dev, frame = came
     journal = Journal(steps=[])
     for _ in let_timers_fire(net, now_ns, lambda: journal):

@@ -57,6 +57,11 @@ def ask_anew(lookups: Sequence[Lookup]) -> list[str]:
     return [line for line, _ in _ask_all(lookups, ("-o",), FORGET)]
 
 
+def ask_lines(lookups: Sequence[Lookup]) -> list[str]:
+    """Return the lines of `ip -oneline route get`, with all that was learnt and kept."""
+    return [line for line, _ in _ask_all(lookups, ("-o",), "")]
+
+
 def _ask_all(lookups: Sequence[Lookup], options: Sequence[str], before_each: str) -> list[tuple[str, bool]]:
     answers: list[tuple[str, bool]] = []
     while len(answers) < len(lookups):

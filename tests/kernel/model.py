@@ -23,7 +23,7 @@ def routing(host: Mapping[str, Any]) -> Routing:
     return routing_of(build_host(host, file="host.toml", kernel=LINUX_6_18))
 
 
-def answer_line(model: Routing, lookup: Lookup) -> str:
+def answer_line(model: Routing, lookup: Lookup, now_ns: int = 0) -> str:
     """Return the model's answer as `ip -oneline route get` prints it, or the name of an errno."""
     question = Question(
         int(IPv4Address(lookup.dst)),
@@ -35,6 +35,7 @@ def answer_line(model: Routing, lookup: Lookup) -> str:
         getprotobyname(lookup.ipproto or "udp"),
         lookup.sport,
         lookup.dport,
+        now_ns=now_ns,
     )
     answer = ask(question, model)
     if answer.errno:

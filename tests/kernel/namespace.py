@@ -120,7 +120,7 @@ class Namespace:
     def _build(self, sysctl: Mapping[str, str]) -> None:
         host = self.host
         self._counters = CounterFiles()
-        of_links = tuple(f"net.ipv4.conf.{link.name}." for link in host.links)
+        of_links = tuple(f"net.ipv4.{tree}.{link.name}." for link in host.links for tree in ("conf", "neigh"))
         early = {name: value for name, value in host.sysctl.items() if not name.startswith(of_links or ("?",))}
         self._write_sysctls({**QUIET, **sysctl, **early})
         for link in host.links:
@@ -218,6 +218,11 @@ class Namespace:
         """Return the lines that `ip route get` prints, each as if it were the first that was ever asked."""
         with self.entered():
             return lookups.ask_anew(questions)
+
+    def route_get_learnt(self, *questions: Lookup) -> list[str]:
+        """Return the lines that `ip route get` prints, with what was learnt before."""
+        with self.entered():
+            return lookups.ask_lines(questions)
 
     def counters(self) -> dict[str, int]:
         """Return every counter under its nstat name."""

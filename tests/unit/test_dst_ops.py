@@ -25,6 +25,7 @@ from ipkit.core.route import (
 )
 from ipkit.core.state.route_exceptions import MOST_EXCEPTIONS, RouteException, RouteExceptions
 from ipkit.core.state.routing import Routing
+from tests.support.packets import ip
 from tests.support.routes import hop, number, route, two_armed
 
 S = 1_000_000_000
@@ -96,14 +97,41 @@ def test_the_same_path_mtu_again_starts_its_life_anew_only_in_its_second_half() 
     assert route_to(routing).expires_ns == 900 * S
 
 
-def test_a_path_mtu_is_known_on_every_next_hop() -> None:
-    routes = ["10.7.0.0/16 nexthop via 10.0.0.9 nexthop via 10.1.0.9"]
-    routing = two_armed(routes=routes, sysctl={"fib_multipath_hash_seed": 1})
+SEVERAL_WAYS = ["10.7.0.0/16 nexthop via 10.0.0.9 nexthop via 10.1.0.9"]
+
+
+def known_by(routing: Routing, dev: str) -> Route:
+    known = ip_route_output_key(flow()._replace(oif=dev), routing)
+    assert isinstance(known, Route)
+    assert known.dev == dev
+    return known
+
+
+@pytest.mark.parametrize(("kernel", "elsewhere"), [(LINUX_4_14, 0), (LINUX_6_18, 1200)])
+def test_a_path_mtu_is_known_on_every_next_hop_today(kernel: Any, elsewhere: int) -> None:
+    knobs = {} if kernel is LINUX_4_14 else {"fib_multipath_hash_seed": 1}
+    routing = two_armed(kernel, routes=SEVERAL_WAYS, sysctl=knobs)
+    used = route_to(routing).dev
     ipv4_update_pmtu(routing, flow(), 1200)
-    for oif in ("t0", "t1"):
-        known = ip_route_output_key(flow()._replace(oif=oif), routing)
-        assert isinstance(known, Route)
-        assert (known.dev, known.pmtu) == (oif, 1200)
+    other = "t1" if used == "t0" else "t0"
+    assert (known_by(routing, used).pmtu, known_by(routing, other).pmtu) == (1200, elsewhere)
+
+
+def test_a_redirect_is_noted_where_its_own_message_hashes_to() -> None:
+    knobs = {"ip_forward": 0, "fib_multipath_hash_seed": 1}
+    links = {"t0": {"addr": ["10.0.0.1/24", "10.0.0.99/24"]}, "t1": {"addr": ["10.1.0.1/24"]}}
+    gateways = {"t0": number("10.0.0.9"), "t1": number("10.1.0.9")}
+    quoted = flow()._replace(saddr=number("10.0.0.99"))  # no next hop's own source, which would come first
+    noted = set()
+    for last in range(8):
+        routing = two_armed(LINUX_6_18, routes=SEVERAL_WAYS, sysctl=knobs, link=links)
+        used = ip_route_output_key(quoted, routing)
+        assert isinstance(used, Route)
+        message = ip(b"", proto=1, src="10.0.0.9", dst=f"10.0.0.{last}")
+        redirect = Redirect(used.dev, used.gateway, used.gateway - 1, 1, message[:20])
+        assert ipv4_redirect(routing, quoted, redirect) is Learnt.STORED
+        noted.add(tuple(known_by(routing, dev).gateway == used.gateway - 1 for dev in gateways))
+    assert noted == {(True, False), (False, True)}
 
 
 def test_a_destination_without_a_route_learns_nothing() -> None:

@@ -242,6 +242,13 @@ class PolicyKnobs(Enum):
     EITHER = "either"
 
 
+class MultipathLessons(Enum):
+    """On which next hops of a route with several a lesson about a destination is noted."""
+
+    FIRST_OF_DEVICE = "the first by the device that was in use"
+    EVERY_OR_HASHED = "a path MTU on all, a redirect on the one that its own message hashes to"
+
+
 class PmtuFloor(Enum):
     """What a path MTU below min_pmtu becomes where the MTU in force is smaller still."""
 
@@ -420,6 +427,7 @@ class KernelProfile:
     gateway_family: GatewayFamily
     ecn_in_tos: EcnInTos
     policy_knobs: PolicyKnobs
+    multipath_lessons: MultipathLessons
     pmtu_floor: PmtuFloor
     raw_errors: RawErrors
     icmp_probe: IcmpProbe
@@ -477,6 +485,7 @@ LINUX_4_14: Final = KernelProfile(
     gateway_family=GatewayFamily.IPV4,
     ecn_in_tos=EcnInTos.ACCEPTED,
     policy_knobs=PolicyKnobs.DEVICE_ONLY,
+    multipath_lessons=MultipathLessons.FIRST_OF_DEVICE,
     pmtu_floor=PmtuFloor.RAISES,
     raw_errors=RawErrors.HEARD,
     icmp_probe=IcmpProbe.ABSENT,
@@ -534,6 +543,7 @@ LINUX_6_18: Final = replace(
     gateway_family=GatewayFamily.ANY,
     ecn_in_tos=EcnInTos.REFUSED,
     policy_knobs=PolicyKnobs.EITHER,
+    multipath_lessons=MultipathLessons.EVERY_OR_HASHED,
     pmtu_floor=PmtuFloor.NEVER_RAISES,
     raw_errors=RawErrors.REFUSED,
     icmp_probe=IcmpProbe.SYSCTL,
