@@ -39,9 +39,9 @@ BY_CHANCE: Final = {"reasm_thresh": (8,), "reasm_timer": (15,)}
 SCENARIOS: Final = [name for name in names() if any(isinstance(step.action, Inject) for step in load(name).steps)]
 
 OTHER_STACKS: Final = re.compile(
-    "arp_rcv|llc_rcv|ip6_rcv_core|igmp_rcv|__netif_receive_skb_core|inet_frag_rbtree_purge|skb_release_data"
+    "arp_rcv|llc_rcv|ip6_rcv_core|__netif_receive_skb_core|inet_frag_rbtree_purge|skb_release_data"
 )
-"""Functions that drop what is not IPv4, what they took in, or fragments that came before and what is made of them."""
+"""Functions that drop what is not IPv4, or fragments that came before and what is made of them."""
 
 INLINED: Final = {
     "ip_rcv_finish": "ip_rcv_finish_core",
