@@ -8,8 +8,10 @@ takes a queue of pieces as it is, the slow path cuts; what they have in common i
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 from errno import EMSGSIZE
+from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
 from ipkit.core.host.kernel import FastPathOptions, ForcedFragmenting, KernelProfile, TinyFragmentMtu
@@ -109,6 +111,17 @@ def cut_sizes(payload_bytes: int, room: int) -> list[int]:
         sizes.append(room & ~7)
         payload_bytes -= room & ~7
     return [*sizes, payload_bytes] if payload_bytes else sizes
+
+
+def as_appended(skb: SkBuff, mtu: int) -> SkBuff:
+    """Return the datagram as the queue that ip_append_data would have built at this MTU."""
+    if len(skb.data) <= mtu:
+        return skb
+    header_bytes = read(skb.data).header_bytes
+    sizes = cut_sizes(len(skb.data) - header_bytes, mtu - header_bytes)
+    ends = [header_bytes + end for end in accumulate(sizes)]
+    pieces = tuple(replace(skb, data=skb.data[begin:end]) for begin, end in pairwise(ends))
+    return replace(skb, data=skb.data[: ends[0]], frag_list=pieces)
 
 
 def ip_copy_metadata(fragment: bytes, skb: SkBuff) -> SkBuff:

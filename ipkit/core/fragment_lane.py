@@ -11,10 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from errno import errorcode
-from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
-from ipkit.core.fragment import FragmentResult, FragPath, cut_sizes, ip_fragment, must_fragment
+from ipkit.core.fragment import FragmentResult, FragPath, as_appended, ip_fragment, must_fragment
 from ipkit.core.fragment_shaper import Shape, shaped
 from ipkit.core.frames import Frame, FrameBatch
 from ipkit.core.host.kernel import KernelProfile
@@ -226,7 +225,7 @@ class FragmentLane:
         if not must_fragment(skb, options.mtu, options.kernel):
             return _Judged(Result.PASSED, length)
         if options.path is FragPath.FAST and not skb.on_wire:
-            skb = _as_appended(skb, options.mtu)
+            skb = as_appended(skb, options.mtu)
         pieces: list[bytes] = []
         result = ip_fragment(skb, options.mtu, options.kernel, pieces.append)
         if skb.on_wire and result.icmp is None:
@@ -266,17 +265,6 @@ def _malformed(header: Ipv4Header, on_wire: int) -> DropReason | None:
     if header.tot_len > on_wire:
         return DropReason.PKT_TOO_SMALL
     return DropReason.IP_INHDR if 0 < header.tot_len < header.header_bytes else None
-
-
-def _as_appended(skb: SkBuff, mtu: int) -> SkBuff:
-    """Return the datagram as the queue that ip_append_data would have built at this MTU."""
-    if len(skb.data) <= mtu:
-        return skb
-    header_bytes = read(skb.data).header_bytes
-    sizes = cut_sizes(len(skb.data) - header_bytes, mtu - header_bytes)
-    ends = [header_bytes + end for end in accumulate(sizes)]
-    pieces = tuple(replace(skb, data=skb.data[begin:end]) for begin, end in pairwise(ends))
-    return replace(skb, data=skb.data[: ends[0]], frag_list=pieces)
 
 
 def _frames_of(frame: Frame, link_bytes: int, pieces: Sequence[bytes]) -> list[Frame]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from errno import EINVAL
 from typing import NamedTuple
 
+from ipkit.core.fragment import as_appended
 from ipkit.core.ip_options import inet_current_timestamp, ip_options_build, ip_options_echo, ours_in
-from ipkit.core.route import OutputFlow, Refused, answer_ttl
+from ipkit.core.route import OutputFlow, Refused, answer_ttl, dst_mtu
 from ipkit.core.skbuff import IpControlBlock, IpOptions, PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.wire.ipv4 import FLAG_DF, HEADER_BYTES, Ipv4Header, build, read
@@ -63,9 +64,8 @@ def answered(skb: SkBuff, answer: Answer, net: NetNamespace) -> SkBuff | Refused
         saddr=source,
         daddr=daddr,
     )
-    datagram = build(outer) + text + answer.payload
-    return SkBuff(
-        datagram,
+    reply = SkBuff(
+        build(outer) + text + answer.payload,
         route.dev,
         PacketType.OUTGOING,
         skb.tstamp_ns,
@@ -74,3 +74,4 @@ def answered(skb: SkBuff, answer: Answer, net: NetNamespace) -> SkBuff | Refused
         mark=flow.mark,
         on_wire=HEADER_BYTES + len(text) + answer.on_wire if answer.on_wire else 0,
     )
+    return reply if reply.on_wire else as_appended(reply, dst_mtu(route, net.host, skb.tstamp_ns))

@@ -306,6 +306,17 @@ def test_together_they_have_the_options_of_the_first(kernel: KernelProfile) -> N
 # What goes back
 
 
+@pytest.mark.parametrize(
+    ("kernel", "later"), [(LINUX_4_14, "070b0c0a0000010a00000100"), (LINUX_6_18, "01" * 11 + "00")]
+)
+def test_a_long_answer_is_in_pieces_before_it_is_fragmented(kernel: KernelProfile, later: str) -> None:
+    """Its pieces are fragments as they are: what 4.14 does not know of them it does not blank."""
+    asked = packet("070b04000000000000000000", payload=message(bytes(2000)), proto=1)
+    first, second = (data for _, data in out(came(asked, two_arms(kernel))))
+    assert (len(first), first[6:8].hex(), first[20:32].hex()) == (1496, "2000", "070b0c0a0000010a00000100")
+    assert (len(second), second[6:8].hex(), second[20:32].hex()) == (576, "00b7", later)
+
+
 @pytest.mark.parametrize(("kernel", "tos"), [(LINUX_4_14, 0xFF), (LINUX_6_18, 0xFC)])
 def test_a_reset_bears_options_and_tos(kernel: KernelProfile, tos: int) -> None:
     segment = tcp(src="10.0.0.5", dst="10.0.0.1")
