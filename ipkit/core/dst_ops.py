@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final, NamedTuple
 
+from ipkit.core.host.config import LinkKind
 from ipkit.core.host.fib import FibEntry, NextHop, Route, RouteFlag, RouteType
 from ipkit.core.host.fib_lookup import LIMITED_BROADCAST, inet_addr_type, is_zeronet
 from ipkit.core.host.kernel import MultipathLessons, PmtuFloor
@@ -160,6 +161,8 @@ def ip_fib_check_default(routing: Routing, gateway: int, dev: str) -> bool:
 
 
 def _is_resolved(routing: Routing, dev: str, gateway: int) -> bool:
+    if routing.host.links[dev].kind is LinkKind.POINTOPOINT:
+        return True  # one entry for all, and nobody to ask
     state = routing.state_of(dev, gateway)
     return state in VALID_STATES or (not state and routing.host.neigh_default == "assume")
 

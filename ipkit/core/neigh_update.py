@@ -18,6 +18,7 @@ from ipkit.core.neighbour import neigh_resolve_output
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.journal import Lost, Waiting
 from ipkit.core.outcome.verdict import Drop, IcmpDue
+from ipkit.core.route import ipv4_link_failure
 from ipkit.core.skbuff import PacketType, SkBuff
 from ipkit.core.state.neighbour_table import CONNECTED, VALID, NeighbourEntry, Nud
 from ipkit.core.state.netns import NetNamespace
@@ -181,8 +182,12 @@ def neigh_invalidate(entry: NeighbourEntry, now_ns: int) -> Iterator[Lost]:
 def arp_error_report(skb: SkBuff, net: NetNamespace) -> IcmpDue | None:
     """Return what is owed to the source of a packet whose neighbour does not answer, by the options it has by then.
 
-    Kernel: net/ipv4/arp.c, with ipv4_link_failure
+    What its route had learnt ends with that.
+
+    Kernel: net/ipv4/arp.c
     """
+    if skb.route is not None:
+        ipv4_link_failure(net.routing, skb.route, int.from_bytes(skb.data[16:20], "big"), skb.tstamp_ns)
     about = replace(skb, pkt_type=PacketType.HOST)  # as any packet of our own is until it has left
     compiles = net.host.kernel.link_failure is LinkFailure.RECOMPILED and about.data[0] & 0x0F > 5
     if compiles and ip_options_compile(about, net.routing):

@@ -52,7 +52,6 @@ INLINED: Final = {
     "icmp_unreach": "icmp_rcv",
     "icmp_timestamp": "icmp_rcv",
     "icmp_redirect": "icmp_rcv",
-    "icmp_timestamp": "icmp_rcv",
 }
 """Where a drop event names the function that another was compiled into."""
 

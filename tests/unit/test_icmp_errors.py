@@ -8,9 +8,11 @@ import pytest
 
 from ipkit.core.host.fib import Route, RouteFlag
 from ipkit.core.host.kernel import LINUX_4_14, LINUX_6_18, KernelProfile
+from ipkit.core.neigh_update import arp_error_report
 from ipkit.core.outcome.journal import Journal
 from ipkit.core.outcome.verdict import Delivered, Drop
-from ipkit.core.route import OutputFlow, ip_route_output_key
+from ipkit.core.route import InputFlow, OutputFlow, dst_mtu, ip_route_input_noref, ip_route_output_key
+from ipkit.core.skbuff import PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace
 from tests.support.journeys import KERNELS, came, counted, icmp, out, two_arms
 from tests.support.packets import address, ip, u16, u32, udp
@@ -205,6 +207,29 @@ def test_packets_in_transit_obey_it_only_where_told_or_locked(
     after = came(transit(), net, dev="t1", now_ns=600 * S)
     # A lock outlives its MTU: on the way to a gateway it means 576.
     assert icmp(after) == ([(3, 4)] if refused_mtu == 552 else [])
+
+
+@both
+def test_a_gateway_that_fails_ends_it_for_packets_in_transit(kernel: KernelProfile) -> None:
+    net = host(kernel, sysctl={"net.ipv4.ip_forward_use_pmtu": 1})
+    came(report(quoted(), info=900), net)
+    waited = SkBuff(transit(), "t0", PacketType.HOST, 5 * S)
+    flow = InputFlow(number(FAR), number("10.1.0.5"), 0, "t1", now_ns=5 * S)
+    route = ip_route_input_noref(flow, net.routing)
+    assert isinstance(route, Route)
+    assert route.pmtu == 900
+    waited.route = route
+    assert arp_error_report(waited, net) is not None
+    assert icmp(came(transit(), net, dev="t1", now_ns=5 * S)) == []
+    assert dst_mtu(known(net, now_ns=5 * S), net.host, 5 * S) == 900  # our own packets go on as before
+
+
+@both
+def test_on_a_point_to_point_link_there_is_nobody_to_ask(kernel: KernelProfile) -> None:
+    links = {"t0": {"addr": ["10.0.0.1/24"], "pointopoint": True}}
+    net = host(kernel, sysctl=HOST_ONLY, neigh_default="resolve", link=links)
+    assert out(came(redirect(quoted()), net)) == []
+    assert known(net).gateway == number("10.0.0.8")
 
 
 @both
