@@ -50,7 +50,6 @@ INLINED: Final = {
     "ip_rcv_options": "ip_rcv_finish_core",
     "ip_frag_queue": "ip_defrag",
     "icmp_unreach": "icmp_rcv",
-    "icmp_timestamp": "icmp_rcv",
     "icmp_redirect": "icmp_rcv",
 }
 """Where a drop event names the function that another was compiled into."""
