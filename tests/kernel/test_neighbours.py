@@ -108,8 +108,8 @@ class Both:
         return frames
 
     def come(self, dev: str, frame: bytes) -> None:
-        """Let a frame come in by a link."""
-        self.pass_time()
+        """Let a frame come in by a link, at least two ticks of the kernel after the last one."""
+        self.pass_time(0.01)
         now = self.now_ns
         link = self.net.host.links[dev]
         skb = SkBuff(frame[14:], dev, eth_type_trans(1, frame, 0, link), now, cb=IpControlBlock(iif=dev))
