@@ -204,8 +204,9 @@ def test_a_reset_is_not_answered(kernel: KernelProfile) -> None:
 
 
 @both
-def test_igmp_is_taken(kernel: KernelProfile) -> None:
-    assert isinstance(came(local(igmp(), proto=2), two_arms(kernel)).ends[0], Delivered)
+def test_a_query_about_groups_is_taken(kernel: KernelProfile) -> None:
+    query = local(igmp(kind=0x11, group="0.0.0.0"), proto=2)
+    assert isinstance(came(query, two_arms(kernel)).ends[0], Delivered)
 
 
 @both
