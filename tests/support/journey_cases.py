@@ -52,7 +52,8 @@ VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "inbound": {"sysctl": {"net.ipv4.icmp_errors_use_inbound_ifaddr": 1}},
     "noredirect": {"sysctl": {f"{CONF}all.send_redirects": 0, f"{CONF}t0.send_redirects": 0}},
     "ttl9": {"sysctl": {"net.ipv4.ip_default_ttl": 9}},
-    "narrow": {"mtu": 68},
+    "narrow": {"t1": 68},
+    "thin": {"t0": 68},
     "ruled": {
         "rules": [
             "to 10.71.0.0/16 unreachable pref 100",
@@ -72,8 +73,8 @@ def described(variant: str) -> dict[str, Any]:
         "neigh": [f"{address} lladdr {_mac(address)} dev t{address[3]}" for address in NEIGHBOURS],
         "sysctl": {"net.ipv4.ip_forward": 1, **changes.get("sysctl", {})},
         "link": {
-            "t0": {"address": MACS["t0"], "addr": ["10.0.0.1/24"]},
-            "t1": {"address": MACS["t1"], "addr": ["10.1.0.1/24"], "mtu": changes.get("mtu", 1500)},
+            "t0": {"address": MACS["t0"], "addr": ["10.0.0.1/24"], "mtu": changes.get("t0", 1500)},
+            "t1": {"address": MACS["t1"], "addr": ["10.1.0.1/24"], "mtu": changes.get("t1", 1500)},
         },
     }
 
