@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from ipkit.core.dst_ops import NS_PER_S
 from ipkit.core.host.fib import Route, RouteType
 from ipkit.core.host.fib_explain import Trace
 from ipkit.core.host.fib_lookup import inet_addr_type
@@ -21,6 +22,7 @@ from ipkit.core.outcome.verdict import ArpRequest, Delivered, Drop, StageResult
 from ipkit.core.route import Learnt, OutputFlow, Redirect, ip_route_output_key, ipv4_redirect, ipv4_update_pmtu
 from ipkit.core.skbuff import SkBuff
 from ipkit.core.state.netns import NetNamespace
+from ipkit.core.state.routing import Routing
 from ipkit.core.wire import icmp
 from ipkit.core.wire.ipv4 import (
     HEADER_BYTES,
@@ -176,7 +178,7 @@ def _learn(
     if came.data[0] != icmp.REDIRECT:
         learnt = ipv4_update_pmtu(routing, flow, info)
         if trace is not None:
-            trace.append(_told("ip_rt_update_pmtu", flow, f"mtu {info}", learnt))
+            trace.append(_told("ip_rt_update_pmtu", flow, f"mtu {info}", learnt, routing))
         return ()
     redirect = Redirect(skb.dev, read(skb.data).saddr, info, came.data[1], skb.data[: came.at])
     learnt = ipv4_redirect(routing, flow, redirect)
@@ -187,11 +189,16 @@ def _learn(
         request = neigh_ask(net, dev, info, flow.now_ns)
         learnt = ipv4_redirect(routing, flow, redirect)
     if trace is not None:
-        trace.append(_told("ipv4_redirect", flow, f"via {address_text(info)}", learnt))
+        trace.append(_told("ipv4_redirect", flow, f"via {address_text(info)}", learnt, routing))
     return (ArpRequest(dev, request),) if request is not None else ()
 
 
-def _told(func: str, flow: OutputFlow, lesson: str, learnt: Learnt) -> Fact:
+def _told(func: str, flow: OutputFlow, lesson: str, learnt: Learnt, routing: Routing) -> Fact:
     destination = address_text(flow.daddr)
     say = f"{destination} {lesson}: {learnt.value}"
+    route = ip_route_output_key(flow, routing)
+    if learnt is Learnt.STORED and isinstance(route, Route) and route.expires_ns > flow.now_ns:
+        locked = ", locked" if route.pmtu_locked else ""
+        mtu = f" as mtu {route.pmtu}{locked}" if func == "ip_rt_update_pmtu" else ""
+        say += f"{mtu} for {(route.expires_ns - flow.now_ns) // NS_PER_S} seconds"
     return Fact(func, say, {"daddr": destination, "lesson": lesson, "learnt": learnt.name})

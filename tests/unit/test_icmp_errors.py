@@ -329,10 +329,11 @@ def test_what_the_capture_cut_off_teaches_nothing(kernel: KernelProfile) -> None
 @pytest.mark.parametrize(
     ("packet", "say"),
     [
-        (report(quoted()), "10.7.0.5 mtu 1200: learnt"),
+        (report(quoted()), "10.7.0.5 mtu 1200: learnt as mtu 1200 for 600 seconds"),
+        (report(quoted(), info=500), "10.7.0.5 mtu 500: learnt as mtu 552, locked for 600 seconds"),
         (report(quoted(), info=1600), "10.7.0.5 mtu 1600: a smaller mtu is in force"),
         (report(quoted(dst="99.1.1.1")), "99.1.1.1 mtu 1200: no route of ours leads there"),
-        (redirect(quoted()), "10.7.0.5 via 10.0.0.8: learnt"),
+        (redirect(quoted()), "10.7.0.5 via 10.0.0.8: learnt for 300 seconds"),
         (redirect(quoted(), src="10.0.0.7"), "10.7.0.5 via 10.0.0.8: not from the gateway in use"),
     ],
 )
