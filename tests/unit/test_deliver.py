@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ipkit.core.host.kernel import LINUX_4_14, LINUX_6_18, KernelProfile
+from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.verdict import Delivered, Drop, Queued
 from ipkit.core.skbuff import PacketType
 from tests.support.journeys import KERNELS, came, counted, icmp, out, two_arms
@@ -203,10 +204,58 @@ def test_a_reset_is_not_answered(kernel: KernelProfile) -> None:
     assert came(to_tcp(flags=0x04), two_arms(kernel)).emitted == []
 
 
+ABOUT_GROUPS: dict[str, tuple[bytes, PacketType, bool]] = {
+    "query": (igmp(kind=0x11), PacketType.MULTICAST, True),
+    "query in a unicast frame": (igmp(kind=0x11), PacketType.HOST, True),
+    "query, longer but not of version 3": (
+        bytes((0x11, 0)) + u16(rfc1071(bytes((0x11, 0)))) + bytes(6),
+        PacketType.MULTICAST,
+        False,
+    ),
+    "report 1": (igmp(kind=0x12), PacketType.MULTICAST, True),
+    "report 2": (igmp(kind=0x16), PacketType.BROADCAST, True),
+    "report in a unicast frame": (igmp(kind=0x16), PacketType.HOST, False),
+    "leave": (igmp(kind=0x17), PacketType.MULTICAST, False),
+    "report 3": (igmp(kind=0x22), PacketType.MULTICAST, False),
+    "bad checksum": (igmp(kind=0x11, checksum=1), PacketType.MULTICAST, False),
+    "short": (igmp(kind=0x11)[:7], PacketType.MULTICAST, False),
+}
+"""Messages, their frames, and whether anybody listens: seen on 6.18."""
+
+
 @both
-def test_a_query_about_groups_is_taken(kernel: KernelProfile) -> None:
-    query = local(igmp(kind=0x11, group="0.0.0.0"), proto=2)
-    assert isinstance(came(query, two_arms(kernel)).ends[0], Delivered)
+@pytest.mark.parametrize("name", ABOUT_GROUPS)
+def test_what_a_member_of_groups_listens_to(name: str, kernel: KernelProfile) -> None:
+    payload, kind, taken = ABOUT_GROUPS[name]
+    journal = came(local(payload, proto=2, dst="224.0.0.1"), two_arms(kernel), kind=kind)
+    (end,) = journal.ends
+    assert end == (Delivered("igmp", "igmp_rcv") if taken else Drop(DropReason.NOT_SPECIFIED, "igmp_rcv"))
+    assert counted(journal)["IpInDelivers"] == 1
+
+
+def test_types_to_many_are_judged_before_they_are_known() -> None:
+    ends = {}
+    for dst, kind in (("10.0.0.1", PacketType.HOST), ("10.0.0.255", PacketType.BROADCAST)):
+        for number in (19, 42, 43):
+            (end,) = came(local(message(kind=number), proto=1, dst=dst), two_arms(LINUX_6_18), kind=kind).ends
+            ends[dst, number] = end.reason.value if isinstance(end, Drop) else "taken"
+    assert list(ends.values()) == ["UNHANDLED_PROTO", "taken", "NO_SOCKET", "INVALID_PROTO", "taken", "INVALID_PROTO"]
+
+
+@both
+@pytest.mark.parametrize(
+    ("length", "reason", "counter"), [(68, "UDP_CSUM", "UdpInCsumErrors"), (69, "NOT_SPECIFIED", "UdpIgnoredMulti")]
+)
+def test_only_short_broadcasts_are_verified_before_anybody_wants_them(
+    length: int, reason: str, counter: str, kernel: KernelProfile
+) -> None:
+    pair: dict[str, Any] = {"src": "10.0.0.5", "dst": "10.0.0.255"}
+    packet = ip(udp(bytes(length), dport=54, checksum=1, **pair), **pair)
+    journal = came(packet, two_arms(kernel), kind=PacketType.BROADCAST)
+    (end,) = journal.ends
+    assert isinstance(end, Drop)
+    assert end.reason.value == reason
+    assert counter in counted(journal)
 
 
 @both
