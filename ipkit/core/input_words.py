@@ -14,7 +14,7 @@ from ipkit.core.host.config import HostConfig, Link
 from ipkit.core.host.fib import Route
 from ipkit.core.outcome.facts import Fact
 from ipkit.core.route_flow import InputFlow, Martian, Refused
-from ipkit.core.skbuff import PacketType, SkBuff
+from ipkit.core.skbuff import IpOptions, PacketType, SkBuff
 from ipkit.core.wire.ipv4 import FLAG_MF, OFFSET_MASK, PROTO_TCP, PROTO_UDP, address_text
 
 Told: TypeAlias = tuple[str, str, Mapping[str, object]]
@@ -73,3 +73,11 @@ def ip_handle_martian_source(skb: SkBuff, which: Martian, link: Link) -> Told:
     logged = bool(link.conf.log_martians)
     say = f"martian {which.value}: {saddr} > {daddr} on {link.name}, {'logged' if logged else 'not logged'}"
     return "ip_handle_martian_source", say, {"martian": which.value, "dev": link.name, "logged": logged}
+
+
+def told_options(options: IpOptions, fault: int) -> Told:
+    """Return what was found among options, and the place of the byte at fault, 0 where there is none."""
+    places = {name: at for name in ("rr", "ts", "srr", "cipso", "router_alert") if (at := getattr(options, name))}
+    found = ", ".join(f"{name} at {at}" for name, at in places.items()) or "none to act on"
+    say = f"{options.optlen} bytes, {found}" + (f"; malformed at byte {fault} of the header" if fault else "")
+    return Fact("ip_options_compile", say, {"optlen": options.optlen, "fault": fault, **places})

@@ -15,7 +15,7 @@ from typing import Final
 
 from ipkit.core.host.fib import Route, RouteFlag, RouteType
 from ipkit.core.host.fib_explain import Trace
-from ipkit.core.input_words import ip_handle_martian_source, told_demux, told_route
+from ipkit.core.input_words import ip_handle_martian_source, told_demux, told_options, told_route
 from ipkit.core.ip_options_compile import ip_options_compile
 from ipkit.core.nf_defrag import is_gathered
 from ipkit.core.outcome.counters import Counted, Mib
@@ -219,8 +219,7 @@ def ip_rcv_options(skb: SkBuff, route: Route, net: NetNamespace, trace: Trace | 
     fault = ip_options_compile(skb, net.routing)
     options = skb.cb.options
     if trace is not None:
-        say = f"malformed at byte {fault} of the header" if fault else f"{options.optlen} bytes of options are good"
-        trace.append(("ip_options_compile", say, {"optlen": options.optlen, "fault": fault}))
+        trace.append(told_options(options, fault))
     if fault:
         due = IcmpDue(PARAMETERPROB, 0, fault << 24, skb)
         return StageResult(Drop(DropReason.IP_INHDR, "ip_rcv_options"), (Mib.IN_HDR_ERRORS,), icmp=(due,))

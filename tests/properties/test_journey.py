@@ -17,6 +17,12 @@ from tests.support.journeys import KERNELS, came, out, two_arms
 from tests.support.packets import ip, rfc1071
 
 kernels = st.sampled_from(KERNELS)
+options = st.builds(
+    lambda kind, pointer, body: bytes((kind, 3 + len(body), pointer)) + body,
+    st.sampled_from((7, 68, 131, 137, 148, 134, 130)),
+    st.integers(0, 15) | st.integers(0, 255),
+    st.lists(st.sampled_from((b"\0\x0a\1\0", b"\x0a\1\0\5", b"\x0a\0\0\1")), max_size=4).map(b"".join),
+)
 headers = st.builds(
     ip,
     st.binary(max_size=90),
@@ -28,14 +34,15 @@ headers = st.builds(
     df=st.booleans(),
     mf=st.booleans(),
     offset=st.sampled_from((0, 8, 65528)),
-    options=st.binary(max_size=40),
+    options=st.binary(max_size=40) | st.lists(options, max_size=4).map(b"".join).map(lambda joined: joined[:40]),
 )
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=80) | headers, kernels, st.sampled_from(PacketType), st.booleans())
 def test_any_bytes_end_in_a_verdict(data: bytes, kernel: KernelProfile, kind: PacketType, resolve: bool) -> None:
-    net = two_arms(kernel, neigh_default="resolve" if resolve else "assume")
+    knobs = {"net.ipv4.conf.all.accept_source_route": 1}
+    net = two_arms(kernel, sysctl=knobs, neigh_default="resolve" if resolve else "assume")
     journal = came(data, net, kind=kind, trace=True)
     assert journal.ends
     assert all(amount > 0 for amount in journal.counters.values() if amount)

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from ipkit.core.defrag import ip_expire, owed_about
 from ipkit.core.host.kernel import LINUX_4_14, LINUX_6_18, KernelProfile
+from ipkit.core.journey import run_owed
 from ipkit.core.outcome.journal import Journal
-from ipkit.core.outcome.verdict import Drop, Transmitted
-from ipkit.core.skbuff import PacketType
+from ipkit.core.outcome.verdict import Drop, IcmpDue, Transmitted
+from ipkit.core.skbuff import PacketType, SkBuff
 from tests.support.journeys import KERNELS, came, counted, icmp, out, two_arms
 from tests.support.packets import icmp as message
 from tests.support.packets import ip, patched, rfc1071, tcp, udp
@@ -303,6 +305,20 @@ def test_together_they_have_the_options_of_the_first(kernel: KernelProfile) -> N
     assert error[40:] == packet("070b080a0000010000000000", payload=whole)
 
 
+@both
+def test_what_never_comes_together_is_told_with_the_options_of_the_first(kernel: KernelProfile) -> None:
+    net = two_arms(kernel)
+    first = packet("070b04000000000000000000", payload=bytes(16), mf=True)
+    came(first, net)
+    (fallen,) = ip_expire(net.frags, 40_000_000_000)
+    about = owed_about(fallen.queue)
+    assert about is not None
+    assert isinstance(about.tag, SkBuff)
+    ((_, error),) = out(run_owed(IcmpDue(11, 1, 0, about.tag), net, Journal()))
+    assert (error[20:32].hex(), error[32:34].hex()) == ("070b0c0a0000010a00000100", "0b01")
+    assert error[40:] == patched(first, 22, b"\x08" + bytes((10, 0, 0, 1)))
+
+
 # What goes back
 
 
@@ -343,10 +359,44 @@ def test_a_way_back_by_nobody_ends_here(kernel: KernelProfile) -> None:
 def test_a_trace_tells_of_options(kernel: KernelProfile) -> None:
     journal = came(packet("8307040a010005"), two_arms(kernel, sysctl=WELCOME), trace=True)
     assert isinstance(journal.ends[0], Transmitted)
-    told = [(step.func, step.say) for step in journal.steps or () if "options" in step.func]
+    told = [(step.func, step.say) for step in journal.steps or () if step.func in TOLD]
     assert told == [
-        ("ip_options_compile", "8 bytes of options are good"),
-        ("ip_options_rcv_srr", "next hop 10.1.0.5: unicast dev t1"),
-        ("ip_forward_options", "the header checksum follows what was written"),
+        ("ip_route_input_noref", "10.0.0.5 > 10.0.0.1 iif t0 tos 0x0: local dev lo"),
+        ("ip_options_compile", "8 bytes, srr at 20"),
+        ("ip_options_rcv_srr", "next hop 10.1.0.5"),
+        ("ip_route_input_noref", "10.0.0.5 > 10.1.0.5 iif t0 tos 0x0: unicast dev t1"),
+        ("ip_forward_options", "filled in, and the header checksum put right"),
     ]
     assert all(rfc1071(data[:28]) == 0 for _, data in out(journal))
+
+
+TOLD = ("ip_route_input_noref", "ip_options_compile", "ip_options_rcv_srr", "ip_rcv_options", "ip_forward_options")
+
+
+@both
+@pytest.mark.parametrize(
+    ("options", "dst", "last"),
+    [
+        ("070705000000", "10.1.0.5", "8 bytes, none to act on; malformed at byte 22 of the header"),
+        ("940400000707ff00000000", "10.1.0.5", "nothing to fill in"),
+        ("8307040a010005", "10.0.0.255", "nothing leads to the destination"),
+        ("8907040a010005", "10.1.0.5", "refused for byte 16 of the header"),
+        ("8307050a010005", "10.0.0.1", "refused for byte 22 of the header"),
+        ("830704e0000001", "10.0.0.1", "next hop 224.0.0.1 is no host that can be reached"),
+    ],
+)
+def test_a_trace_tells_why_it_ends(options: str, dst: str, last: str, kernel: KernelProfile) -> None:
+    net = two_arms(kernel, sysctl=WELCOME)
+    told = [step.say for step in came(packet(options, dst), net, trace=True).steps or () if step.func in TOLD[1:]]
+    assert told[-1] == last
+
+
+def test_a_trace_tells_what_is_not_welcome() -> None:
+    journal = came(packet("8307040a010005"), two_arms(LINUX_6_18), trace=True)
+    assert [step.say for step in journal.steps or () if step.func == "ip_rcv_options"] == ["t0 takes no source routes"]
+    journal = came(
+        packet("8307040a010005"), two_arms(LINUX_6_18, sysctl=WELCOME), kind=PacketType.BROADCAST, trace=True
+    )
+    assert [step.say for step in journal.steps or () if step.func == "ip_options_rcv_srr"] == [
+        "the frame was not for this host alone"
+    ]
