@@ -147,6 +147,8 @@ def started(net: NetNamespace, now_ns: int) -> None:
             entry.confirmed_ns = now_ns
         if entry.state & IN_TIMER and table.asks:
             knobs = net.host.links[entry.dev].neigh
+            if entry.state is Nud.INCOMPLETE:
+                entry.probes = knobs.ucast_solicit + 1  # everybody was asked once
             pauses_ms = {Nud.REACHABLE: knobs.base_reachable_time_ms, Nud.INCOMPLETE: knobs.retrans_time_ms}
             table.start(entry, now_ns + pauses_ms.get(entry.state, 0) * MILLISECOND_NS)
     table.unstarted.clear()

@@ -364,3 +364,10 @@ def test_a_stopped_timer_leaves_nothing_behind() -> None:
         run.come(reply(station=f"02:00:00:00:{number >> 8:02x}:{number & 255:02x}", to=THERE), number * MS, "eth1")
         run.come(reply(to="ff:ff:ff:ff:ff:ff"), number * MS + 1, "eth1")
     assert len(run.lane._net.neighbours.timers) < 80
+
+
+@both
+def test_one_who_is_described_as_asked_for_is_asked_twice_more(kernel: KernelProfile) -> None:
+    run = Run(kernel, drain=True, neigh=[f"{NEXT} dev eth1 nud incomplete"]).come(inwards(transit()), SECOND).end()
+    assert [(when, data) for when, data in run.sent if data == QUESTION] == [(2000, QUESTION), (3000, QUESTION)]
+    assert run.said[-1] == (4000, 1, "dropped", "NEIGH_FAILED")
