@@ -308,7 +308,8 @@ class ForwardLane:
         if skb.cb.iif:
             keys["iif"] = skb.cb.iif
         route = skb.route
-        if route is not None and any(isinstance(one, Transmitted) for one in journal.ends):
+        leaves = bool(journal.waiting) or any(isinstance(one, Transmitted) for one in journal.ends)
+        if route is not None and leaves:
             keys["dev"] = route.dev
             if route.gateway:
                 keys["gateway"] = address_text(route.gateway)
