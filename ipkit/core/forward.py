@@ -73,11 +73,11 @@ def ip_forward(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResu
     skb.data = b"".join((data[:8], bytes((ttl - 1, data[9], check >> 8, check & 0xFF)), data[12:]))
     if trace is not None:
         _tell(trace, skb, route, mtu)
-    owed: tuple[IcmpDue, ...] = ()
-    if route.flags and route.flags & RouteFlag.DOREDIRECT and not skb.cb.options.srr:
-        owed = ip_rt_send_redirect(skb, route, net, trace)
     mibs = COUNTED_BEFORE if counting is OutputCounting.LOCAL_OUT else ()
-    return StageResult(Next("ip_forward_finish", skb), mibs, icmp=owed)
+    result = StageResult(Next("ip_forward_finish", skb), mibs)
+    if route.flags and route.flags & RouteFlag.DOREDIRECT and not skb.cb.options.srr:
+        return result._replace(icmp=ip_rt_send_redirect(skb, route, net, trace))
+    return result
 
 
 def ip_exceeds_mtu(skb: SkBuff, mtu: int) -> bool:
