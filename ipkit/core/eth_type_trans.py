@@ -5,46 +5,57 @@ Law: the link header is known to be whole; what it carries was asked of link_rec
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
 
-from ipkit.core.host.config import HostConfig, Link, LinkKind
+from ipkit.core.host.config import HostConfig, Link
 from ipkit.core.skbuff import PacketType
-from ipkit.core.wire.link import EN10MB, LINUX_SLL, LINUX_SLL2, cooked_packet_type, destination_of, vlan_ids
+from ipkit.core.wire.link import EN10MB, LINUX_SLL, LINUX_SLL2, TAG_PROTOCOLS, cooked_packet_type, destination_of
 
 BROADCAST_ADDRESS: Final = b"\xff" * 6
 COOKED: Final = frozenset({LINUX_SLL, LINUX_SLL2})
 COOKED_TYPES: Final = {kind.value: kind for kind in PacketType}
 
 
-def eth_type_trans(link_type: int, data: bytes, begin: int, link: Link) -> PacketType:
+Vlans: TypeAlias = Mapping[tuple[str, int, int], Link]
+"""The VLAN links of a host, by what they stand on, the EtherType of their tag and its number."""
+
+
+def eth_type_trans(link_type: int, data: bytes, begin: int, link: Link, host: HostConfig) -> PacketType:
     """Say for whom a frame is that a link received; the caller has made sure of its link header.
 
-    A link without an address takes every unicast frame as its own. What came without hardware addresses is for us.
+    A link without an address takes every unicast frame as its own, a VLAN link also what is addressed to one that it
+    stands on. What came without hardware addresses is for us.
     Kernel: net/ethernet/eth.c
     """
     if link_type == EN10MB:
         destination = destination_of(data, begin)
         if destination[0] & 1:
             return PacketType.BROADCAST if destination == BROADCAST_ADDRESS else PacketType.MULTICAST
-        return PacketType.HOST if link.address in (None, destination) else PacketType.OTHERHOST
+        while link.address not in (None, destination):
+            if link.lower is None:
+                return PacketType.OTHERHOST
+            link = host.links[link.lower]
+        return PacketType.HOST
     if link_type in COOKED:
         return COOKED_TYPES.get(cooked_packet_type(link_type, data, begin), PacketType.OTHERHOST)
     return PacketType.HOST
 
 
-def vlan_do_receive(data: bytes, begin: int, end: int, host: HostConfig, link: Link) -> Link | None:
-    """Return the link that a tagged Ethernet frame is for; None: no link of this host has that VLAN.
+def vlans_of(host: HostConfig) -> Vlans:
+    """Return the VLAN links of a host."""
+    return {(one.lower, one.vlan_protocol, one.vlan_id): one for one in host.links.values() if one.lower is not None}
 
-    A priority tag, with identifier 0, is as good as none.
+
+def vlan_do_receive(tags: Sequence[tuple[int, int]], link: Link, vlans: Vlans) -> Link | None:
+    """Return the link that a tagged frame is for, by its tags from the outside in; None: this host has no such VLAN.
+
+    A priority tag, with number 0, is as good as none where no link wants it.
     Kernel: net/8021q/vlan_core.c
     """
-    found: Link | None = link
-    for vlan_id in vlan_ids(data, begin, end):
-        if vlan_id and found is not None:
-            lower = found.name
-            found = next((one for one in host.links.values() if _stands_on(one, lower, vlan_id)), None)
-    return found
-
-
-def _stands_on(link: Link, lower: str, vlan_id: int) -> bool:
-    return link.kind is LinkKind.VLAN and link.lower == lower and link.vlan_id == vlan_id
+    for protocol, vlan_id in tags:
+        upper = vlans.get((link.name, protocol, vlan_id))
+        if upper is None and (vlan_id or protocol not in TAG_PROTOCOLS):
+            return None
+        link = upper or link
+    return link

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple
 
-from ipkit.core.eth_type_trans import COOKED, eth_type_trans, vlan_do_receive
+from ipkit.core.eth_type_trans import COOKED, eth_type_trans, vlan_do_receive, vlans_of
 from ipkit.core.forward_report import (
     CUT_SHORT,
     TIMER,
@@ -40,14 +40,13 @@ from ipkit.core.state.netns import namespace_of
 from ipkit.core.timers import Fired, let_timers_fire
 from ipkit.core.wire.arp import ARP_BYTES
 from ipkit.core.wire.ipv4 import HEADER_BYTES, PROTO_TCP, address_text
-from ipkit.core.wire.link import EN10MB, RAW, TYPED_LINKS
+from ipkit.core.wire.link import EN10MB, RAW, TYPED_LINKS, vlan_tags
 from ipkit.errors import HostError
 
 EVERY_VERDICT: Final = frozenset({*VERDICTS, TIMER})
 TCP: Final = bytes((PROTO_TCP,))
 NO_OPTIONS: Final = IpOptions()
 FOREVER_NS: Final = 1 << 63
-ETHERNET_BYTES: Final = TYPED_LINKS[EN10MB][1]
 ETHERNET_OUT: Final = COOKED | {EN10MB}
 
 
@@ -128,6 +127,7 @@ class ForwardLane:
         self._host = options.host
         self._net = namespace_of(options.host, options.seed)
         self._links = _Links(options)
+        self._vlans = vlans_of(options.host)
         self._wires = {dev: wire_of(options.host, dev) for dev in options.host.links}
         self._counters: dict[Counted, int] = {}
         self._tally = Tally()
@@ -144,6 +144,7 @@ class ForwardLane:
         out = _Decided()
         data, link_type, seen, timers = batch.data, batch.link_type, self._seen, self._net.timers
         seen["frames"] += len(batch)
+        header_bytes = TYPED_LINKS[link_type][1] if link_type in TYPED_LINKS else None
         for row, (begin, captured) in enumerate(zip(batch.start, batch.captured, strict=True)):
             self._now = max(self._now, batch.tstamp_ns[row])
             frames: list[Frame] = []
@@ -155,8 +156,8 @@ class ForwardLane:
                 self._take_other(batch, row, frames, out.rows)
                 continue
             link = self._links.by_interface(batch, row)
-            if link_type == EN10MB and at != begin + ETHERNET_BYTES:
-                skb = self._received(batch, row, at, vlan_do_receive(data, begin, begin + captured, self._host, link))
+            if header_bytes is not None and at != begin + header_bytes:
+                skb = self._received(batch, row, at, self._behind_tags(batch, row, link))
             else:
                 skb = self._received(batch, row, at, link)
             if skb.pkt_type is PacketType.OUTGOING:
@@ -209,6 +210,12 @@ class ForwardLane:
             notes.append(f"{self._seen['gso']} segmentation-offload frames forwarded as one frame each")
         return notes
 
+    def _behind_tags(self, batch: FrameBatch, row: int, link: Link) -> Link | None:
+        """Return the link that a frame is for by its tags, where it has any."""
+        begin = batch.start[row]
+        tags = vlan_tags(batch.link_type, batch.data, begin, begin + batch.captured[row])
+        return vlan_do_receive(tags, link, self._vlans)
+
     def _received(self, batch: FrameBatch, row: int, at: int, link: Link | None) -> SkBuff:
         """Return what a link hands to the stack."""
         begin = batch.start[row]
@@ -218,7 +225,7 @@ class ForwardLane:
         kind = PacketType.OTHERHOST
         dev = ""
         if link is not None:
-            kind = eth_type_trans(batch.link_type, batch.data, begin, link)
+            kind = eth_type_trans(batch.link_type, batch.data, begin, link, self._host)
             dev = link.name
         cut = on_wire if on_wire > len(data) else 0
         return SkBuff(
@@ -236,8 +243,8 @@ class ForwardLane:
         begin, captured, seen = batch.start[row], batch.captured[row], self._seen
         at = arp_at(batch.link_type, batch.data, begin, captured)
         link = self._links.by_interface(batch, row) if at != NOT_ARP else None
-        if link is not None and batch.link_type == EN10MB:
-            link = vlan_do_receive(batch.data, begin, begin + captured, self._host, link)
+        if link is not None:
+            link = self._behind_tags(batch, row, link)
         if link is None:
             seen["other"] += 1
             return

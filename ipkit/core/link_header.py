@@ -9,7 +9,7 @@ from typing import Final
 
 from ipkit.core.host.config import HostConfig, Link, LinkKind
 from ipkit.core.wire.arp import NO_ADDRESS
-from ipkit.core.wire.link import EN10MB, ETH_P_8021Q, ETH_P_IP, RAW, ethernet_header
+from ipkit.core.wire.link import EN10MB, ETH_P_IP, RAW, ethernet_header
 
 MADE_UP: Final = b"\x02\x00"
 """How every address begins that is assumed and not known."""
@@ -43,6 +43,6 @@ def ethernet_header_of(host: HostConfig, link: Link, lladdr: bytes, protocol: in
     source = link_address(host, link)
     below = link
     while below.lower is not None:
-        tags = ETH_P_8021Q.to_bytes(2, "big") + below.vlan_id.to_bytes(2, "big") + tags
+        tags = below.vlan_protocol.to_bytes(2, "big") + below.vlan_id.to_bytes(2, "big") + tags
         below = host.links[below.lower]
     return lladdr + source + tags + protocol.to_bytes(2, "big") if tags else ethernet_header(lladdr, source, protocol)

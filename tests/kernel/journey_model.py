@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from tomllib import loads
 from typing import Any, Final
 
-from ipkit.core.eth_type_trans import eth_type_trans, vlan_do_receive
+from ipkit.core.eth_type_trans import eth_type_trans, vlan_do_receive, vlans_of
 from ipkit.core.host.build import build_host
 from ipkit.core.host.config import HostConfig
 from ipkit.core.host.kernel import LINUX_6_18, KernelProfile
@@ -19,6 +19,7 @@ from ipkit.core.outcome.verdict import Drop
 from ipkit.core.skbuff import IpControlBlock, PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace, namespace_of
 from ipkit.core.timers import let_timers_fire
+from ipkit.core.wire.link import vlan_tags
 from tests.kernel.machines import Machine
 from tests.kernel.namespace import Frame
 from tests.kernel.recordings import Command, Inject, Observed, Scenario, Step, Wait, load, names
@@ -109,8 +110,8 @@ def received(net: NetNamespace, host: HostConfig, came: tuple[str, bytes], now_n
     is_ipv4 = (at := ipv4_at(ETHERNET, frame, 0, len(frame))) != NOT_IPV4
     if not is_ipv4 and (at := arp_at(ETHERNET, frame, 0, len(frame))) == NOT_ARP:
         return _seen(journal)
-    link = vlan_do_receive(frame, 0, len(frame), host, host.links[dev])
-    kind = PacketType.OTHERHOST if link is None else eth_type_trans(ETHERNET, frame, 0, link)
+    link = vlan_do_receive(vlan_tags(ETHERNET, frame, 0, len(frame)), host.links[dev], vlans_of(host))
+    kind = PacketType.OTHERHOST if link is None else eth_type_trans(ETHERNET, frame, 0, link, host)
     skb = SkBuff(frame[at:], dev if link is None else link.name, kind, now_ns, cb=IpControlBlock(iif=dev))
     come_in = run if is_ipv4 else run_arp
     come_in(skb, net, journal)

@@ -113,7 +113,7 @@ class Both:
         self.pass_time(0.01)
         now = self.now_ns
         link = self.net.host.links[dev]
-        skb = SkBuff(frame[14:], dev, eth_type_trans(1, frame, 0, link), now, cb=IpControlBlock(iif=dev))
+        skb = SkBuff(frame[14:], dev, eth_type_trans(1, frame, 0, link, self.net.host), now, cb=IpControlBlock(iif=dev))
         if frame[12:14] == b"\x08\x06":
             run_arp(skb, self.net, self.journal)
         else:

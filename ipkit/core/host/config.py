@@ -14,6 +14,7 @@ from ipkit.core.host.fib import Fib
 from ipkit.core.host.kernel import KernelProfile
 from ipkit.core.host.match import Match
 from ipkit.core.host.sysctl import DeviceConf, NeighConf, NetConf
+from ipkit.core.wire.link import ETH_P_8021Q
 
 
 class LinkKind(Enum):
@@ -58,6 +59,7 @@ class Link:
     master: str | None = None  # the VRF it is enslaved to
     lower: str | None = None  # what a VLAN link stands on
     vlan_id: int = 0
+    vlan_protocol: int = ETH_P_8021Q
     vrf_table: int = 0
     group: int = 0  # the device group that suppress_ifgroup of a rule means
     conf: DeviceConf = field(default_factory=DeviceConf)  # effective values, `all` already combined

@@ -22,6 +22,7 @@ from ipkit.core.host.match import Match, match_text
 from ipkit.core.host.route_check import Surroundings
 from ipkit.core.host.rules import usual_rules
 from ipkit.core.wire.ipv4 import PROTO_UDP, address_text
+from ipkit.core.wire.link import ETH_P_8021Q, TAG_PROTOCOLS
 
 Key = tuple[str, object]
 
@@ -127,6 +128,8 @@ def _link_keys(link: Link, links: Mapping[str, Link]) -> Iterator[Key]:
 def _kind_keys(link: Link) -> Iterator[Key]:
     if link.kind is LinkKind.VLAN:
         yield from (("kind", "vlan"), ("link", link.lower), ("id", link.vlan_id))
+        if link.vlan_protocol != ETH_P_8021Q:
+            yield "protocol", TAG_PROTOCOLS[link.vlan_protocol]
     elif link.kind is LinkKind.VRF:
         yield from (("kind", "vrf"), ("table", link.vrf_table))
     elif link.kind is LinkKind.POINTOPOINT:

@@ -19,6 +19,7 @@ from ipkit.core.host.rule_words import read_rule
 from ipkit.core.host.section import Section
 from ipkit.core.host.words import ALL_ONES, TABLES, WordError, address, link_address
 from ipkit.core.wire.ipv4 import PROTO_TCP, PROTO_UDP
+from ipkit.core.wire.link import ETH_P_8021Q, TAG_PROTOCOLS
 
 T = TypeVar("T")
 
@@ -29,6 +30,12 @@ HOOK_VERDICTS: Final = ("drop", "accept", "stolen")
 POLICY_DIRECTIONS: Final = ("in", "fwd", "out")
 POLICY_ACTIONS: Final = ("block", "allow")
 LISTENERS: Final[Mapping[str, int | None]] = {"udp": PROTO_UDP, "tcp": PROTO_TCP, "raw": None}
+TAGS: Final = {name: number for number, name in TAG_PROTOCOLS.items()}
+USUAL_TAG: Final = TAG_PROTOCOLS[ETH_P_8021Q]
+KEYS_OF_KINDS: Final = (
+    *((key, LinkKind.VLAN) for key in ("link", "id", "protocol")),
+    ("table", LinkKind.VRF),
+)
 KINDS: Final = {"ethernet": LinkKind.ETHERNET, "vlan": LinkKind.VLAN, "vrf": LinkKind.VRF}
 MTUS: Final = {Trust.JUDGED: (68, 65575), Trust.ACCEPTED: (0, (1 << 31) - 1)}
 """From what carries IPv4 to what a VRF has; what a machine had, it had."""
@@ -137,11 +144,12 @@ def _kind_keys(link: LinkWords, section: Section) -> None:
     if link.kind is LinkKind.VLAN:
         link.lower = section.wanted("link", str)
         link.vlan_id = section.bounded("id", 0, LARGEST_VLAN_ID)
+        link.vlan_protocol = TAGS[section.one_of("protocol", TAGS, default=USUAL_TAG)]
     if link.kind is LinkKind.VRF:
         link.vrf_table = section.bounded("table", 1, ALL_ONES)
     else:
         link.master = section.text("master")
-    for key, kind in (("link", LinkKind.VLAN), ("id", LinkKind.VLAN), ("table", LinkKind.VRF)):
+    for key, kind in KEYS_OF_KINDS:
         if key in section:
             raise section.at(key).error(f"only for a link of kind {kind.value}")
 

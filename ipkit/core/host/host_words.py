@@ -16,6 +16,7 @@ from ipkit.core.host.fib import Rule
 from ipkit.core.host.nexthop_words import NexthopWords
 from ipkit.core.host.route_columns import RouteColumns
 from ipkit.core.host.words import WordError
+from ipkit.core.wire.link import ETH_P_8021Q
 from ipkit.errors import HostError
 
 T = TypeVar("T")
@@ -73,6 +74,7 @@ class LinkWords:
     master: str | None = None
     lower: str | None = None
     vlan_id: int = 0
+    vlan_protocol: int = ETH_P_8021Q
     vrf_table: int = 0
     group: int = 0
 

@@ -85,7 +85,7 @@ def _below(link: LinkWords, words: Mapping[str, LinkWords]) -> set[str]:
 
 
 def _check_vlans(words: Mapping[str, LinkWords]) -> None:
-    seen: dict[tuple[str, int], str] = {}
+    seen: dict[tuple[str, int, int], str] = {}
     for link in words.values():
         if link.lower is None:
             continue
@@ -95,7 +95,7 @@ def _check_vlans(words: Mapping[str, LinkWords]) -> None:
             raise link.place.under("link").error(f"no VLAN can stand on {link.lower}")
         if link.name in _below(link, words):
             raise link.place.under("link").error("the link stands on itself")
-        other = seen.setdefault((link.lower, link.vlan_id), link.name)
+        other = seen.setdefault((link.lower, link.vlan_protocol, link.vlan_id), link.name)
         if other != link.name:
             raise link.place.under("id").error(f"{other} is VLAN {link.vlan_id} of {link.lower} already")
 
@@ -138,6 +138,7 @@ def _link(words: LinkWords, ifindex: int, made: Mapping[str, Taken]) -> Taken:
         master=words.master,
         lower=words.lower,
         vlan_id=words.vlan_id,
+        vlan_protocol=words.vlan_protocol,
         vrf_table=words.vrf_table,
         group=words.group,
         addresses=addresses.in_order(),

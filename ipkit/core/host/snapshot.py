@@ -21,6 +21,7 @@ from ipkit.core.host.route_columns import RouteColumns, RowError
 from ipkit.core.host.route_words import Form
 from ipkit.core.host.rule_words import read_rule
 from ipkit.core.host.words import MAX_LENGTH, TABLES, WordError, address, link_address, mask, named
+from ipkit.core.wire.link import ETH_P_8021AD, ETH_P_8021Q
 
 T = TypeVar("T")
 
@@ -204,6 +205,7 @@ def _link(name: str, place: Place, rows: Mapping[str, tuple[Place, Row]]) -> Lin
         link.address = link_address(row["address"])
     if link.kind is LinkKind.VLAN:
         link.lower, link.vlan_id = row["link"], int(data["id"])
+        link.vlan_protocol = ETH_P_8021AD if data.get("protocol") == "802.1ad" else ETH_P_8021Q
     if link.kind is LinkKind.VRF:
         link.vrf_table = int(data["table"])
     elif row.get("master") in rows and _kind_of(rows[row["master"]][1]) == "vrf":

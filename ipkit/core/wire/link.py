@@ -40,6 +40,9 @@ LINK_TYPES: Final[Mapping[int, str]] = MappingProxyType(
 ETH_P_IP: Final = 0x0800
 ETH_P_IPV6: Final = 0x86DD
 ETH_P_8021Q: Final = 0x8100
+ETH_P_8021AD: Final = 0x88A8
+TAG_PROTOCOLS: Final[Mapping[int, str]] = MappingProxyType({ETH_P_8021Q: "802.1Q", ETH_P_8021AD: "802.1ad"})
+"""The VLAN tags that a link can have, and their names."""
 NOTHING: Final = 0
 """In place of an EtherType: none that has one, or too short to tell."""
 
@@ -81,14 +84,16 @@ def destination_of(data: bytes, begin: int) -> bytes:
     return data[begin : begin + HARDWARE_ADDRESS_BYTES]
 
 
-def vlan_ids(data: bytes, begin: int, end: int) -> list[int]:
-    """Return the identifiers of an Ethernet frame's VLAN tags, the outermost first."""
-    ids = []
-    type_at, at = begin + TYPED_LINKS[EN10MB][0], begin + TYPED_LINKS[EN10MB][1]
-    while at + VLAN_TAG_BYTES <= end and _u16(data, type_at) in VLAN_TAGS:
-        ids.append(_u16(data, at) & 0x0FFF)
+def vlan_tags(link_type: int, data: bytes, begin: int, end: int) -> list[tuple[int, int]]:
+    """Return EtherType and number of each VLAN tag of a frame, the outermost first."""
+    tags: list[tuple[int, int]] = []
+    if link_type not in TYPED_LINKS:
+        return tags
+    type_at, at = (begin + place for place in TYPED_LINKS[link_type])
+    while at + VLAN_TAG_BYTES <= end and (protocol := _u16(data, type_at)) in VLAN_TAGS:
+        tags.append((protocol, _u16(data, at) & 0x0FFF))
         type_at, at = at + 2, at + VLAN_TAG_BYTES
-    return ids
+    return tags
 
 
 def cooked_packet_type(link_type: int, data: bytes, begin: int) -> int:
