@@ -123,7 +123,9 @@ def test_the_mtu_of_a_vlan_link_binds() -> None:
 def test_a_tag_in_a_cooked_frame_counts() -> None:
     def cooked(vlan_id: int) -> bytes:
         packet = ip(b"12345678", src="192.0.2.9", dst="10.5.0.1", proto=253)
-        return bytes((0, 0, 0, 1, 0, 6)) + mac(ETH1) + b"\0\0" + b"\x81\x00" + bytes((0, vlan_id)) + b"\x08\x00" + packet
+        return (
+            bytes((0, 0, 0, 1, 0, 6)) + mac(ETH1) + b"\0\0" + b"\x81\x00" + bytes((0, vlan_id)) + b"\x08\x00" + packet
+        )
 
     rows = [row.row for row in lane().process(batch_of([cooked(5), cooked(6)], link_type=113, interface="eth0")).rows]
     assert [row.get("iif", "") for row in rows] == ["eth0.5", ""]
