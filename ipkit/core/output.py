@@ -14,12 +14,13 @@ from errno import EPERM
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from ipkit.core.fragment import ip_fragment, must_fragment
+from ipkit.core.fragment import ETHERNET_RESERVED_SPACE, FragPath, ip_fragment, must_fragment
 from ipkit.core.gso import skb_gso_segment, skb_gso_validate_network_len
 from ipkit.core.hooks import HookPoint, HookVerdict, nf_hook
 from ipkit.core.host.config import LinkKind
 from ipkit.core.host.fib import Route, RouteFlag, RouteType
 from ipkit.core.host.kernel import OutputCounting, PostRoutingInput
+from ipkit.core.ip_options import ip_options_fragment
 from ipkit.core.neigh_words import told_lost, told_request, told_waiting
 from ipkit.core.neighbour import NeighbourResult, neigh_output
 from ipkit.core.outcome.counters import Mib
@@ -28,10 +29,10 @@ from ipkit.core.outcome.journal import Lost, Step, Waiting
 from ipkit.core.outcome.verdict import Drop, IcmpDue
 from ipkit.core.route import Direction, ip_dst_mtu_maybe_forward
 from ipkit.core.route_mtu import IP_MAX_MTU
-from ipkit.core.skbuff import IpControlBlock, IpSkbFlag, PacketType, SkBuff
+from ipkit.core.skbuff import Buffer, IpControlBlock, IpSkbFlag, PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace
 from ipkit.core.wire.checksum import with_header_checksum
-from ipkit.core.wire.ipv4 import address_text, read
+from ipkit.core.wire.ipv4 import HEADER_BYTES, address_text, read
 
 
 class SizedBy(Enum):
@@ -234,6 +235,7 @@ def ip_mc_finish_output(skb: SkBuff, net: NetNamespace, out: Output) -> None:
     if _hooked(skb, net, HookPoint.POST_ROUTING, out) is HookVerdict.ACCEPT:
         cb = IpControlBlock(iif=skb.dev)
         out.looped.append(SkBuff(skb.linear, skb.dev, PacketType.HOST, skb.tstamp_ns, skb.route, cb, mark=skb.mark))
+        skb.buffer = Buffer(ETHERNET_RESERVED_SPACE, cloned=True)
         out.tell("ip_mc_finish_output", f"a copy comes back in by {skb.dev}", {"dev": skb.dev})
 
 
@@ -321,6 +323,8 @@ def _fragmented(skb: SkBuff, net: NetNamespace, mtu: int, out: Output) -> int:
         return error
 
     result = ip_fragment(skb, mtu, net.host.kernel, output)
+    if skb.buffer is not None and skb.buffer.cloned and result.path is FragPath.SLOW:
+        _blank(out.looped, skb.cb.options.optlen)
     out.depth = depth
     for mib in result.mibs:
         out.count(mib)
@@ -333,6 +337,13 @@ def _fragmented(skb: SkBuff, net: NetNamespace, mtu: int, out: Output) -> int:
     if result.errno and not refused:
         out.dropped("ip_fragment" if result.icmp is not None else "ip_do_fragment", result.errno)
     return result.errno
+
+
+def _blank(copies: list[SkBuff], optlen: int) -> None:
+    """Let copies see what cutting did to the bytes that they share: options blanked, the checksum as it was."""
+    header_bytes = HEADER_BYTES + optlen
+    for copy in copies:
+        copy.data = ip_options_fragment(copy.data[:header_bytes], optlen) + copy.data[header_bytes:]
 
 
 def ip_finish_output2(skb: SkBuff, net: NetNamespace, out: Output) -> int:

@@ -348,6 +348,17 @@ def test_an_error_takes_the_way_back_that_was_recorded(last: str, dev: str, ttl:
 
 
 @both
+def test_a_copy_that_comes_back_shares_the_bytes_that_were_blanked(kernel: KernelProfile) -> None:
+    """A long answer to a group on a narrow link: its options are blanked in the copy, too, under the old checksum."""
+    narrow = {"t0": {"addr": ["10.0.0.1/24"]}, "t1": {"addr": ["10.1.0.1/24"], "mtu": 600}}
+    net = two_arms(kernel, sysctl=WELCOME, link=narrow)
+    asked = packet("4408050000000000830708e0000001", payload=message(bytes(700)), proto=1, dst="10.1.0.1")
+    journal = came(asked, net)
+    assert [len(data) for _, data in out(journal)] == [596, 184]
+    assert counted(journal)["IpExtInCsumErrors"] == 1
+
+
+@both
 def test_a_way_back_by_nobody_ends_here(kernel: KernelProfile) -> None:
     """The error to 0.0.0.0 comes back in, from an address of this host's own."""
     journal = routed("83070800000000", kernel, proto=200)
