@@ -51,9 +51,10 @@ class IcmpLimits:
         if not self._applies:
             return True
         cost = self._routing.host.net.icmp_ratelimit * HZ // 1000
-        if cost and not self._is_loopback(dev):
+        if not self._is_loopback(dev):
             peer = (destination, self._routing.tables.vrfs.get(dev, ""))
-            if not self._tokens.peer_allow(peer, self._due.about.tstamp_ns, cost, SAVED_MESSAGES * cost):
+            cut, now_ns = self._routing.host.kernel.peer_tokens, self._due.about.tstamp_ns
+            if not self._tokens.peer_allow(peer, now_ns, cost, SAVED_MESSAGES * cost, cut):
                 return False
         if self._pays_last:
             self._tokens.global_consume()

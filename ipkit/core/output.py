@@ -234,7 +234,7 @@ def ip_mc_finish_output(skb: SkBuff, net: NetNamespace, out: Output) -> None:
     """
     if _hooked(skb, net, HookPoint.POST_ROUTING, out) is HookVerdict.ACCEPT:
         cb = IpControlBlock(iif=skb.dev)
-        out.looped.append(SkBuff(skb.linear, skb.dev, PacketType.HOST, skb.tstamp_ns, skb.route, cb, mark=skb.mark))
+        out.looped.append(SkBuff(skb.linear, skb.dev, PacketType.LOOPBACK, skb.tstamp_ns, skb.route, cb, mark=skb.mark))
         skb.buffer = Buffer(ETHERNET_RESERVED_SPACE, cloned=True)
         out.tell("ip_mc_finish_output", f"a copy comes back in by {skb.dev}", {"dev": skb.dev})
 

@@ -22,6 +22,7 @@ class PacketType(Enum):
     MULTICAST = 2
     OTHERHOST = 3
     OUTGOING = 4
+    LOOPBACK = 5  # a copy of what this host sent to many
 
 
 @asked_often

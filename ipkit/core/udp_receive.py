@@ -28,6 +28,7 @@ CHECKSUM_BREAK: Final = 76
 """Up to this length a checksum is verified before a socket is looked for, longer ones when the data is wanted."""
 
 BAD_CHECKSUM: Final = StageResult(Drop(DropReason.UDP_CSUM, RCV), (Mib.UDP_IN_CSUM_ERRORS, Mib.UDP_IN_ERRORS))
+READ_IN_VAIN: Final = BAD_CHECKSUM._replace(outcome=Drop(DropReason.UDP_CSUM, "udp_recvmsg"))
 FORBIDDEN: Final = StageResult(
     Drop(DropReason.XFRM_POLICY, "udp_queue_rcv_one_skb"), (Mib.UDP_IN_ERRORS, *IN_POL_BLOCK)
 )
@@ -62,7 +63,7 @@ def udp_rcv(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:
     if xfrm4_policy_check(skb, net.host, PolicyDirection.IN) is Policy.BLOCKED:
         return FORBIDDEN if listens else FORBIDDEN._replace(outcome=Drop(DropReason.NOT_SPECIFIED, RCV))
     if not sound:
-        return BAD_CHECKSUM
+        return READ_IN_VAIN if listens else BAD_CHECKSUM
     if listens:
         return StageResult(Delivered("udp", "udp_queue_rcv_skb"), (Mib.UDP_IN_DATAGRAMS,))
     due = IcmpDue(DEST_UNREACH, PORT_UNREACH, 0, skb)
@@ -89,12 +90,15 @@ def udplite_rcv(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageRes
     if not udp.check or covered < UDP_HEADER_BYTES:
         return StageResult(Drop(DropReason.UDP_CSUM, RCV))
     pseudo = pseudo_header_sum(header.saddr, header.daddr, PROTO_UDPLITE, length)
-    if not skb.on_wire and csum_fold(pseudo + csum_partial(skb.data[at : at + covered])):
+    sound = bool(skb.on_wire) or not csum_fold(pseudo + csum_partial(skb.data[at : at + covered]))
+    if not sound and covered == length <= CHECKSUM_BREAK:
         return StageResult(Drop(DropReason.UDP_CSUM, RCV))
     if skb.route is not None and skb.route.flags & TO_MANY:
         return StageResult(Drop(DropReason.NOT_SPECIFIED, RCV))
     if xfrm4_policy_check(skb, net.host, PolicyDirection.IN) is Policy.BLOCKED:
         return StageResult(Drop(DropReason.NOT_SPECIFIED, RCV), IN_POL_BLOCK)
+    if not sound:
+        return StageResult(Drop(DropReason.UDP_CSUM, RCV))
     due = IcmpDue(DEST_UNREACH, PORT_UNREACH, 0, skb)
     return StageResult(Drop(DropReason.NO_SOCKET, RCV), icmp=(due,))
 

@@ -52,10 +52,11 @@ INLINED: Final = {
     "ip_frag_queue": "ip_defrag",
     "icmp_unreach": "icmp_rcv",
     "icmp_redirect": "icmp_rcv",
+    "icmp_timestamp": "icmp_rcv",
 }
 """Where a drop event names the function that another was compiled into."""
 
-WITHOUT_EVENT: Final = frozenset({"ip_frag_reasm"})
+WITHOUT_EVENT: Final = frozenset({"ip_frag_reasm", "udp_recvmsg"})
 
 
 def described(scenario: Scenario) -> dict[str, Any]:

@@ -383,6 +383,18 @@ def test_ways_in_and_out_do_not_meet(kernel: KernelProfile) -> None:
 
 
 @both
+def test_a_vrf_puts_together_its_own_fragments(kernel: KernelProfile) -> None:
+    links = {"blue": {"kind": "vrf", "table": 10}, "t0": {"addr": ["10.0.0.1/24"], "master": "blue"},
+             "t1": {"addr": ["10.1.0.1/24"], "master": "blue"}, "t2": {"addr": ["10.2.0.1/24"]}}  # fmt: skip
+    net = tracking(kernel, link=links, routes=[])
+    came(bytes.fromhex(FIRST), net)
+    (apart,) = all_came(net, LAST, dev="t2")
+    assert apart.ends == [WAITS]
+    (goes,) = all_came(net, LAST, dev="t1")
+    assert goes.ends == [Transmitted("t1", 1 if kernel is LINUX_4_14 else 2)]
+
+
+@both
 def test_a_refused_fragment_is_no_error_to_its_program(kernel: KernelProfile) -> None:
     _, again = wrote(tracking(kernel), FIRST, FIRST)
     assert (again.errno, sent(again)) == (0, [])

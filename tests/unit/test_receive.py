@@ -114,6 +114,27 @@ def test_a_source_is_told_twice_and_then_no_more(kernel: KernelProfile) -> None:
     assert icmp(came(ip(b"", src="10.0.0.5", dst="10.66.0.1"), net, now_ns=3_000_000_000)) == [(3, 1)]
 
 
+@pytest.mark.parametrize(
+    ("ratelimit", "kernel", "times"),
+    [(1000, LINUX_4_14, 2), (1000, LINUX_6_18, 2), (100, LINUX_4_14, 1), (100, LINUX_6_18, 4), (0, LINUX_4_14, 1),
+     (0, LINUX_6_18, 5)],
+)  # fmt: skip
+def test_what_icmp_lets_a_source_save_up_cuts_what_routing_does(
+    ratelimit: int, kernel: KernelProfile, times: int
+) -> None:
+    net = two_arms(kernel, sysctl={"net.ipv4.icmp_ratelimit": ratelimit})
+    told = [icmp(came(ip(b"", src="10.0.0.5", dst="10.66.0.1"), net)) for _ in range(7)]
+    assert told == [[(3, 1)]] * times + [[]] * (7 - times)
+
+
+@both
+def test_after_another_error_without_a_limit_a_source_is_not_told_of_its_route(kernel: KernelProfile) -> None:
+    net = two_arms(kernel, sysctl={"net.ipv4.icmp_ratelimit": 0})
+    assert icmp(came(ip(b"", src="10.0.0.5", dst="10.1.0.5", ttl=1), net)) == [(11, 0)]
+    assert icmp(came(ip(b"", src="10.0.0.5", dst="10.66.0.1"), net)) == []
+    assert icmp(came(ip(b"", src="10.0.0.5", dst="10.66.0.1"), net, now_ns=1_000_000_000)) == [(3, 1)]
+
+
 MARTIANS = [
     ("224.1.1.1", "10.1.0.5", "IP_INVALID_SOURCE"),
     ("255.255.255.255", "10.1.0.5", "IP_INVALID_SOURCE"),

@@ -74,6 +74,13 @@ class IcmpLimitOrder(Enum):
     HOST_FIRST = "global tested, host paid, then global"
 
 
+class PeerTokens(Enum):
+    """When the tokens of a destination are cut to what its ICMP messages may save up."""
+
+    CUT_ALWAYS = "at each message"
+    CUT_WITH_TIME = "at a message of another tick"
+
+
 class IcmpLimitCounters(Enum):
     """Whether a message that a limit holds back is counted."""
 
@@ -403,6 +410,7 @@ class KernelProfile:
     foreign_source: ForeignSource
     redirect_tokens: RedirectTokens
     icmp_limit_order: IcmpLimitOrder
+    peer_tokens: PeerTokens
     icmp_limit_counters: IcmpLimitCounters
     reverse_filter_errno: ReverseFilterErrno
     default_retry: DefaultRetry
@@ -461,6 +469,7 @@ LINUX_4_14: Final = KernelProfile(
     foreign_source=ForeignSource.EINVAL,
     redirect_tokens=RedirectTokens.SHARED,
     icmp_limit_order=IcmpLimitOrder.GLOBAL_FIRST,
+    peer_tokens=PeerTokens.CUT_ALWAYS,
     icmp_limit_counters=IcmpLimitCounters.ABSENT,
     reverse_filter_errno=ReverseFilterErrno.EXDEV,
     default_retry=DefaultRetry.ANY_ERROR,
@@ -520,6 +529,7 @@ LINUX_6_18: Final = replace(
     foreign_source=ForeignSource.ENETUNREACH,
     redirect_tokens=RedirectTokens.OWN,
     icmp_limit_order=IcmpLimitOrder.HOST_FIRST,
+    peer_tokens=PeerTokens.CUT_WITH_TIME,
     icmp_limit_counters=IcmpLimitCounters.RATE_LIMIT,
     reverse_filter_errno=ReverseFilterErrno.EINVAL,
     default_retry=DefaultRetry.NO_MATCH,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ipkit.core.host.kernel import RedirectTokens
+from ipkit.core.host.kernel import PeerTokens, RedirectTokens
 from ipkit.core.host.sysctl import HZ, NetConf
 
 TICK_NS: Final = 1_000_000_000 // HZ
@@ -67,14 +67,17 @@ class IcmpTokens:
         """Take one message out of the host's bucket."""
         self._credit -= 1
 
-    def peer_allow(self, peer: tuple[int, str], now_ns: int, cost: int, most: int) -> bool:
+    def peer_allow(
+        self, peer: tuple[int, str], now_ns: int, cost: int, most: int, cut: PeerTokens = PeerTokens.CUT_ALWAYS
+    ) -> bool:
         """Refill the bucket of a destination and its VRF, and take a message out where it holds one; units are ticks.
 
         Kernel: inet_peer_xrlim_allow in net/ipv4/icmp.c
         """
         now = self._tick(now_ns)
         bucket = self._bucket(peer, now)
-        bucket.tokens = min(bucket.tokens + now - bucket.last_tick, most)
+        if cut is PeerTokens.CUT_ALWAYS or now != bucket.last_tick:
+            bucket.tokens = min(bucket.tokens + now - bucket.last_tick, most)
         bucket.last_tick = now
         if bucket.tokens < cost:
             return False
