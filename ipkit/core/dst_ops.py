@@ -73,20 +73,24 @@ def ip_rt_update_pmtu(routing: Routing, flow: OutputFlow, route: Route, mtu: int
 def _ways_to(routing: Routing, flow: OutputFlow, route: Route) -> list[tuple[FibEntry, NextHop]]:
     """Return every next hop that a path MTU is noted on."""
     found = _looked_up_again(routing, flow, route)
-    if found.entry is None or found.nexthop is None:
+    if found is None or found.entry is None or found.nexthop is None:
         return []
     notes_on_all = routing.host.kernel.multipath_lessons is MultipathLessons.EVERY_OR_HASHED
     several = found.entry.nexthops if notes_on_all and len(found.entry.nexthops) > 1 else (found.nexthop,)
     return [(found.entry, nexthop) for nexthop in several]
 
 
-def _looked_up_again(routing: Routing, flow: OutputFlow, route: Route) -> Route:
-    """Return the route that a lesson is noted on, which need not be the one that it was about."""
+def _looked_up_again(routing: Routing, flow: OutputFlow, route: Route) -> Route | None:
+    """Return the route that a lesson is noted on, which need not be the one that it was about.
+
+    To this host itself there is none: nothing local leads to the loopback device that such a route names.
+    """
     flow = flow._replace(saddr=route.prefsrc)
-    if routing.host.kernel.multipath_lessons is MultipathLessons.FIRST_OF_DEVICE:
+    names_device = routing.host.kernel.multipath_lessons is MultipathLessons.FIRST_OF_DEVICE
+    if names_device or route.type is RouteType.LOCAL:
         flow = flow._replace(oif=route.dev)
     again = ip_route_output_key(flow, routing)
-    return route if isinstance(again, Refused) else again
+    return None if isinstance(again, Refused) else again
 
 
 def ipv4_update_pmtu(routing: Routing, flow: OutputFlow, mtu: int) -> Learnt:
@@ -127,7 +131,7 @@ def ipv4_redirect(routing: Routing, flow: OutputFlow, redirect: Redirect) -> Lea
     if not _is_resolved(routing, route.dev, redirect.new_gateway):
         return Learnt.ASK_NEIGHBOUR
     noted = _looked_up_again(routing, flow._replace(data=redirect.header), route)
-    if noted.entry is None or noted.nexthop is None:
+    if noted is None or noted.entry is None or noted.nexthop is None:
         return Learnt.NO_ROUTE
     lesson = RouteException(noted.entry, noted.nexthop, redirect.new_gateway, expires_ns=flow.now_ns + REDIRECT_LIFE_NS)
     routing.exceptions.update_or_create(flow.daddr, lesson, flow.now_ns)

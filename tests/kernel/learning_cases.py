@@ -16,6 +16,7 @@ GATEWAYS: Final = range(2, 8)
 UNRESOLVED: Final = 9
 SENDERS: Final = range(100, 200)
 FAR: Final = tuple(f"203.0.113.{last}" for last in (1, 17, 18, 33, 34, 65, 129, 200))
+ODD: Final = ("192.0.2.1", "198.51.100.1", "192.0.2.255", "198.51.100.0", "224.0.0.9", "127.0.0.5", "255.255.255.255")
 MTUS: Final = (0, 1, 67, 68, 100, 500, 551, 552, 553, 576, 700, 999, 1000, 1001, 1279, 1280, 1300, 1399, 1400, 1499,
                1500, 1501, 9000, 65535)  # fmt: skip
 RAW, UDP_PORT = 253, 5000
@@ -46,7 +47,8 @@ def learning_host(seed: int) -> dict[str, Any]:
     routes += [f"203.0.113.16/28 {_way(rng)}", f"203.0.113.32/28 {_way(rng)}"]
     routes += [f"203.0.113.64/28 nexthop via 192.0.2.4 dev eth0 nexthop via {_second(rng)} weight 2"]
     routes += [f"203.0.113.16/28 tos 0x10 {_way(rng)}"] if rng.random() < 0.5 else []
-    rules = rng.choice(([], [], ["from 192.0.2.99 lookup 100"]))
+    asks = rng.choice(("", "", "", "from 192.0.2.99", "ipproto icmp", "ipproto udp", "tos 0x10"))
+    rules = [f"{asks} lookup 100"] if asks else []
     routes += ["default via 192.0.2.5 dev eth0 table 100 mtu 1200"] if rules else []
     return {"routes": routes, "rules": rules, "neigh": neigh, "sysctl": _knobs(rng), "link": links}
 
@@ -86,7 +88,7 @@ def sayings(seed: int, host: dict[str, Any], count: int) -> list[Said]:
     near = tuple(f"{net}.{last}" for net in NETS.values() for last in GATEWAYS)
     made = []
     for _ in range(count):
-        dst = rng.choice(FAR) if rng.random() < 0.85 else rng.choice(near)
+        dst = rng.choice(FAR) if rng.random() < 0.8 else rng.choice((*near, *ODD))
         dev = rng.choice(tuple(NETS))
         kind = rng.random()
         if kind < 0.3:

@@ -140,6 +140,13 @@ def test_a_destination_without_a_route_learns_nothing() -> None:
     assert redirected(two_armed(), "10.0.0.8") is Learnt.NO_ROUTE
 
 
+@pytest.mark.parametrize("kernel", [LINUX_4_14, LINUX_6_18], ids=lambda kernel: kernel.name)
+def test_nothing_is_learnt_about_this_host_itself(kernel: Any) -> None:
+    routing = host(kernel=kernel)
+    assert ipv4_update_pmtu(routing, flow("10.0.0.1"), 1200) is Learnt.NO_ROUTE
+    assert not routing.exceptions.by_destination
+
+
 HOST_ONLY = {"ip_forward": 0}
 
 
