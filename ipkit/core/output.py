@@ -14,7 +14,7 @@ from errno import EPERM
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from ipkit.core.fragment import ETHERNET_RESERVED_SPACE, FragPath, ip_fragment, must_fragment
+from ipkit.core.fragment import ETHERNET_RESERVED_SPACE, FragPath, ip_copy_metadata, ip_fragment, must_fragment
 from ipkit.core.gso import skb_gso_segment, skb_gso_validate_network_len
 from ipkit.core.hooks import HookPoint, HookVerdict, nf_hook
 from ipkit.core.host.config import LinkKind
@@ -313,7 +313,7 @@ def _fragmented(skb: SkBuff, net: NetNamespace, mtu: int, out: Output) -> int:
     refused: list[int] = []
     before, depth = len(out.trace or ()), out.depth
     out.depth += 1
-    template = SkBuff(b"", skb.dev, skb.pkt_type, skb.tstamp_ns, skb.route, skb.cb, mark=skb.mark)
+    template = ip_copy_metadata(b"", skb)
 
     def output(fragment: bytes) -> int:
         template.data = fragment

@@ -11,8 +11,8 @@ import pytest
 from tests.kernel.events import watcher
 from tests.kernel.journey_model import PARTS, Model, drops_of
 from tests.kernel.machines import Kernel
-from tests.kernel.normalise import differences
-from tests.kernel.recordings import Inject, Observed, Scenario, Step
+from tests.kernel.normalise import differences, without_own_id
+from tests.kernel.recordings import Inject, Observed, Scenario, Step, Wait
 from tests.support.packets import ICMP, TCP, UDP, address, eth, icmp, ip, tcp, udp
 
 pytestmark = pytest.mark.kernel
@@ -172,3 +172,39 @@ def test_options_fare_alike(name: str) -> None:
     """A difference must show twice: one ID in 65,536 is by chance that of the packet that came in."""
     seed = sum(name.encode())
     assert not disagreements(scenario(seed, name, 300)) or disagreements(scenario(seed, name, 300)) == []
+
+
+UNREACHED: Final = ("070f04000000000000000000000000", "8307040a01004e", "070704000000008307040a01004e",
+                    "07070400000000", "440405e0", "94040000", "01010000")  # fmt: skip
+"""Options of packets to hosts that do not answer; none holds a time."""
+
+
+def test_options_are_compiled_once_more_for_a_host_that_does_not_answer() -> None:
+    text = f"""
+        neigh = ["10.0.0.9 lladdr {HOP_MAC} dev t0"]
+        [sysctl]
+        "net.ipv4.ip_forward" = 1
+        "net.ipv4.conf.all.accept_source_route" = 1
+        "net.ipv4.neigh.t1.retrans_time_ms" = 100
+        [link.t0]
+        addr = ["10.0.0.1/16"]
+        address = "{MACS["t0"]}"
+        [link.t1]
+        addr = ["10.1.0.1/24"]
+        address = "{MACS["t1"]}"
+    """
+    steps = []
+    for number, options in enumerate(UNREACHED):
+        dst = "10.0.0.1" if "83" in options else f"10.1.0.{80 + number}"
+        data = ip(bytes(8), src="10.0.0.9", dst=dst, proto=200, options=bytes.fromhex(options))
+        steps.append(Step(number, Inject("t0", eth(data, dst=MACS["t0"])), Observed()))
+    played = Scenario("unreached", text, (*steps, Step(99, Wait(600), Observed())))
+    *_, kernel = Kernel().play(played)
+    *_, model = Model().play(played)
+    assert reports(model) == reports(kernel)
+    assert len(reports(model)) == 4
+
+
+def reports(seen: Observed) -> list[bytes]:
+    """Return the errors in any order: several timers go off in one moment."""
+    return sorted(without_own_id(frame.data[14:]) for frame in seen.out if frame.data[12:14] == b"\x08\x00")

@@ -12,6 +12,7 @@ from ipkit.core.journey import run_owed
 from ipkit.core.outcome.journal import Journal
 from ipkit.core.outcome.verdict import Drop, IcmpDue, Transmitted
 from ipkit.core.skbuff import PacketType, SkBuff
+from ipkit.core.timers import let_timers_fire
 from tests.support.journeys import KERNELS, came, counted, icmp, out, two_arms
 from tests.support.packets import icmp as message
 from tests.support.packets import ip, patched, rfc1071, tcp, udp
@@ -317,6 +318,18 @@ def test_what_never_comes_together_is_told_with_the_options_of_the_first(kernel:
     ((_, error),) = out(run_owed(IcmpDue(11, 1, 0, about.tag), net, Journal()))
     assert (error[20:32].hex(), error[32:34].hex()) == ("070b0c0a0000010a00000100", "0b01")
     assert error[40:] == patched(first, 22, b"\x08" + bytes((10, 0, 0, 1)))
+
+
+@pytest.mark.parametrize(("kernel", "echoed"), [(LINUX_4_14, ""), (LINUX_6_18, "070f100a0100010a0000010a00000100")])
+def test_a_fragment_takes_no_notes_of_options_along(kernel: KernelProfile, echoed: str) -> None:
+    """4.14 echoes what is noted, which is nothing; 6.18 compiles the fragment's options once more."""
+    known = ["10.0.0.5 lladdr 02:00:00:00:00:05 dev t0"]
+    net = two_arms(kernel, neigh_default="resolve", neigh=known, **NARROW)
+    came(packet("070f04000000000000000000000000", "10.1.0.5", bytes(1000)), net)
+    fired = list(let_timers_fire(net, 10_000_000_000, Journal))
+    ((_, error),) = [sent for each in fired for sent in out(each.journal) if sent[0] == "t0"]
+    header_bytes = (error[0] & 15) * 4
+    assert (error[20:header_bytes].hex(), error[header_bytes : header_bytes + 2].hex()) == (echoed, "0301")
 
 
 # What goes back
