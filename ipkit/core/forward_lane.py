@@ -37,7 +37,8 @@ from ipkit.core.rows import arp_keys, frame_keys, header_keys, time_text
 from ipkit.core.skbuff import IpControlBlock, IpOptions, PacketType, SkBuff
 from ipkit.core.state.neighbour_table import MOST_ASSUMED
 from ipkit.core.state.netns import namespace_of
-from ipkit.core.timers import Fired, let_timers_fire
+from ipkit.core.state.timers import ALWAYS
+from ipkit.core.timers import ASKED_AGAIN, END_OF_TIME_NS, Fired, let_timers_fire
 from ipkit.core.wire.arp import ARP_BYTES
 from ipkit.core.wire.ipv4 import HEADER_BYTES, PROTO_TCP, address_text
 from ipkit.core.wire.link import EN10MB, RAW, TYPED_LINKS, vlan_tags
@@ -46,7 +47,6 @@ from ipkit.errors import HostError
 EVERY_VERDICT: Final = frozenset({*VERDICTS, TIMER})
 TCP: Final = bytes((PROTO_TCP,))
 NO_OPTIONS: Final = IpOptions()
-FOREVER_NS: Final = 1 << 63
 ETHERNET_OUT: Final = COOKED | {EN10MB}
 
 
@@ -114,10 +114,6 @@ class _Decided:
     changes: dict[int, list[Frame]] = field(default_factory=dict)
 
 
-_Out = tuple[list[Frame], list[ReportRow]]
-"""Where frames and rows go."""
-
-
 class ForwardLane:
     """One host, frame after frame."""
 
@@ -136,7 +132,7 @@ class ForwardLane:
         self._looked_at = every if options.only or self._tracing else frozenset({"dropped"})
         self._told = {RowWish.NONE: frozenset[str](), RowWish.LOOK: self._looked_at, RowWish.ALL: every}[wish]
         self._seen = dict.fromkeys(("frames", "ipv4", "arp", "other", "outgoing", "emitted", "gso"), 0)
-        self._now = -FOREVER_NS
+        self._now = ALWAYS
         self._last: _Seen | None = None
 
     def process(self, batch: FrameBatch) -> LaneResult:
@@ -174,7 +170,7 @@ class ForwardLane:
         frames: list[Frame] = []
         rows: list[ReportRow] = []
         if self._options.at_end is AtEnd.DRAIN and self._last is not None:
-            self._let_fire(FOREVER_NS - 1, self._last, frames, rows)
+            self._let_fire(END_OF_TIME_NS, self._last, frames, rows)
         return LaneResult(rows, late=frames)
 
     def summary(self) -> Mapping[str, RowValue]:
@@ -252,33 +248,28 @@ class ForwardLane:
         if skb.pkt_type is PacketType.OUTGOING:
             seen["outgoing"] += 1
             return
-        journal = self._new_journal()
-        if not run_arp(skb, self._net, journal):
-            seen["other"] += 1
-            return
-        seen["arp"] += 1
-        self._report(batch, _Received(skb, row, at, is_arp=True), ending_of(journal), journal, (frames, rows))
+        self._decide(batch, _Received(skb, row, at, is_arp=True), frames, rows)
 
     def _decide(self, batch: FrameBatch, received: _Received, frames: list[Frame], rows: list[ReportRow]) -> None:
-        skb = received.skb
-        journal = self._new_journal()
-        ending = CUT_SHORT if _is_cut_short(skb) else ending_of(run(skb, self._net, journal))
-        self._seen["gso"] += bool(skb.gso_size)
-        self._report(batch, received, ending, journal, (frames, rows))
-
-    def _new_journal(self) -> Journal:
-        return Journal(self._counters, steps=[] if self._tracing else None)
-
-    def _report(self, batch: FrameBatch, received: _Received, ending: Ending, journal: Journal, out: _Out) -> None:
-        frames, rows = out
-        self._tally.add(ending, batch.file, batch.first_number + received.row)
+        skb, row, _, is_arp = received
+        journal = Journal(self._counters, steps=[] if self._tracing else None)
+        if is_arp:
+            is_seen = run_arp(skb, self._net, journal)
+            self._seen["arp" if is_seen else "other"] += 1
+            if not is_seen:
+                return
+            ending = ending_of(journal)
+        else:
+            ending = CUT_SHORT if _is_cut_short(skb) else ending_of(run(skb, self._net, journal))
+            self._seen["gso"] += bool(skb.gso_size)
+        self._tally.add(ending, batch.file, batch.first_number + row)
         if journal.emitted:
             self._put_on_wire(_Seen(batch.file, self._now, batch.link_type), journal, frames)
         if ending.verdict in self._told:
             looked_at = ending.verdict in self._looked_at
             rows.append(ReportRow(looked_at, self._row(batch, received, ending, journal)))
         if journal.waiting:
-            note = _Note(batch.file, batch.first_number + received.row, batch.interfaces[batch.interface[received.row]])
+            note = _Note(batch.file, batch.first_number + row, batch.interfaces[batch.interface[row]])
             for waiting in journal.waiting:
                 waiting.note = note
         if journal.lost:
@@ -303,7 +294,7 @@ class ForwardLane:
             rows.append(ReportRow(ending.verdict in self._looked_at, keys))
 
     def _row(self, batch: FrameBatch, received: _Received, ending: Ending, journal: Journal) -> Mapping[str, RowValue]:
-        skb, row, at = received.skb, received.row, received.at
+        skb, row, at, _ = received
         end = batch.start[row] + batch.captured[row]
         if received.is_arp:
             keys = frame_keys(batch, row) | arp_keys(skb.data) | {"length": ARP_BYTES}
@@ -343,13 +334,19 @@ class ForwardLane:
 
     def _let_fire(self, now_ns: int, like: _Seen, frames: list[Frame], rows: list[ReportRow]) -> None:
         """Let the timers go off that are due: each has a row of its own."""
-        for fired in let_timers_fire(self._net, now_ns, self._new_journal):
-            if now_ns == FOREVER_NS - 1:
+
+        def journal_of() -> Journal:
+            return Journal(self._counters, steps=[] if self._tracing else None)
+
+        for fired in let_timers_fire(self._net, now_ns, journal_of):
+            if now_ns == END_OF_TIME_NS:
                 self._now = max(self._now, fired.due_ns)
             journal = fired.journal
             if journal.emitted:
                 self._put_on_wire(like._replace(time_ns=fired.due_ns), journal, frames)
-            if TIMER in self._told or (self._wish is not RowWish.NONE and not self._options.only):
+            shown = TIMER in self._told or (self._wish is not RowWish.NONE and not self._options.only)
+            # Where links have no header nobody sees a question.
+            if shown and (journal.emitted or fired.func != ASKED_AGAIN):
                 rows.append(ReportRow(TIMER in self._looked_at, _timer_row(fired, like.file)))
             if journal.lost:
                 self._tell_lost(journal, fired.due_ns, rows)

@@ -15,20 +15,19 @@ from ipkit.core.host.fib import Route, RouteFlag, RouteType
 from ipkit.core.host.fib_lookup import LIMITED_BROADCAST, inet_addr_type, is_zeronet
 from ipkit.core.icmp_send import IcmpSent, icmp_send
 from ipkit.core.ip_options_compile import ip_options_compile
+from ipkit.core.link_header import MADE_UP, link_address
 from ipkit.core.outcome.verdict import IcmpDue
 from ipkit.core.route_flow import is_loopback, is_multicast
 from ipkit.core.skbuff import SkBuff
 from ipkit.core.state.icmp_tokens import IcmpTokens
 from ipkit.core.state.ip_ident import IpIdents
 from ipkit.core.state.routing import Routing, routing_of
+from ipkit.core.wire.arp import BROADCAST_ADDRESS, NO_ADDRESS
 from ipkit.core.wire.icmp import EXC_FRAGTIME, TIME_EXCEEDED
 from ipkit.core.wire.ipv4 import Ipv4Header, read
 from ipkit.core.wire.link import EN10MB, ETH_P_IP, LINUX_SLL, LINUX_SLL2, RAW, ethernet_header
 
 ETHERNET_ANSWERS: Final = frozenset({EN10MB, LINUX_SLL, LINUX_SLL2})
-NO_ADDRESS: Final = bytes(6)
-BROADCAST_ADDRESS: Final = b"\xff" * 6
-MADE_UP: Final = b"\x02\x00"
 
 FLAGS: Final = {
     RouteType.LOCAL: RouteFlag.LOCAL,
@@ -86,7 +85,7 @@ def _link_header(answer: IcmpSent, host: HostConfig) -> bytes:
     link = host.links[route.dev]
     if link.kind is LinkKind.LOOPBACK:
         return ethernet_header(NO_ADDRESS, NO_ADDRESS, ETH_P_IP)
-    own = link.address or MADE_UP + link.ifindex.to_bytes(4, "big")
+    own = link_address(host, link)
     if route.flags & RouteFlag.BROADCAST:
         return ethernet_header(BROADCAST_ADDRESS, own, ETH_P_IP)
     nexthop = route.gateway if route.uses_gateway else read(answer.datagram).daddr

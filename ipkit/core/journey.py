@@ -255,7 +255,8 @@ class _Journey:
         if self._journal.steps is not None:
             self.write(1, told_release(released))
         for dev, _, _, datagram in frames_of(skb, nexthop, header, self._net):
-            length = max(skb.length, len(datagram)) if skb.on_wire or skb.gso_size else len(datagram)
+            total = datagram[2] << 8 | datagram[3]
+            length = total if waiting.kind is EmittedKind.FRAGMENT else skb.on_wire or len(datagram)
             self._journal.emitted.append(Emitted(dev, waiting.kind, length, header, datagram))
 
     def _leave(self, skb: SkBuff) -> list[End]:

@@ -7,7 +7,7 @@ it is noticed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ipkit.core.defrag import Fallen, ip_expire
 from ipkit.core.frag_timeout import owed_for_timeout
@@ -21,6 +21,10 @@ from ipkit.core.outcome.journal import Journal, Step
 from ipkit.core.skbuff import SkBuff
 from ipkit.core.state.neighbour_table import NeighbourEntry
 from ipkit.core.state.netns import NetNamespace
+from ipkit.core.state.timers import NEVER
+
+ASKED_AGAIN: Final = "neigh_timer_handler"
+END_OF_TIME_NS: Final = NEVER - 1
 
 
 class Fired(NamedTuple):
@@ -74,7 +78,7 @@ def _asked_again(
         journal.steps.append(Step(0, *told_timer(entry, act)))
     if act.request is not None:
         run_request(net, entry.dev, act.request, journal)
-        yield Fired(due_ns, journal, "neigh_timer_handler", neighbour=who)
+        yield Fired(due_ns, journal, ASKED_AGAIN, neighbour=who)
     else:
         run_lost(neigh_invalidate(entry, due_ns), net, journal)
         yield Fired(due_ns, journal, "neigh_invalidate", DropReason.NEIGH_FAILED, neighbour=who)

@@ -13,7 +13,7 @@ from ipkit.core.host.kernel import LINUX_4_14, LINUX_6_18, KernelProfile
 from ipkit.core.lanes import Row, RowWish
 from tests.support.batches import batch_of
 from tests.support.journeys import KERNELS
-from tests.support.packets import address, eth, icmp, ip, mac, udp
+from tests.support.packets import address, eth, icmp, ip, mac, tcp, udp
 
 both = pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)
 
@@ -371,3 +371,45 @@ def test_one_who_is_described_as_asked_for_is_asked_twice_more(kernel: KernelPro
     run = Run(kernel, drain=True, neigh=[f"{NEXT} dev eth1 nud incomplete"]).come(inwards(transit()), SECOND).end()
     assert [(when, data) for when, data in run.sent if data == QUESTION] == [(2000, QUESTION), (3000, QUESTION)]
     assert run.said[-1] == (4000, 1, "dropped", "NEIGH_FAILED")
+
+
+@both
+def test_a_cut_packet_waits_and_leaves_as_short(kernel: KernelProfile) -> None:
+    whole = inwards(transit(size=500))
+    run = Run(kernel)
+    batch = batch_of([whole[:60]], on_wire=[len(whole)], interface="eth0")
+    run.frames += [frame for frames in run.lane.process(batch).changes.values() for frame in frames]
+    run.come(reply(), MS, "eth1")
+    assert [(len(frame.data), frame.on_wire) for frame in run.frames] == [(42, 42), (60, len(whole))]
+    assert run.rows[-1]["emitted"] == [{"dev": "eth1", "kind": "packet", "length": len(whole) - 14}]
+
+
+@both
+def test_a_segment_from_offload_waits_and_leaves_as_one_frame(kernel: KernelProfile) -> None:
+    large = ip(tcp(bytes(5000)), proto=6, src="192.0.2.9", dst=NEXT, df=True)
+    run = Run(kernel).come(inwards(large)).come(reply(), MS, "eth1").end()
+    assert run.rows[-1]["emitted"] == [{"dev": "eth1", "kind": "packet", "length": len(large)}]
+
+
+def test_where_links_have_no_header_nobody_is_heard_to_ask() -> None:
+    run = Run(drain=True)
+    result = run.lane.process(batch_of([transit()], link_type=101, interface="eth0"))
+    end = run.lane.finish()
+    assert [row.row["verdict"] for row in (*result.rows, *end.rows)] == ["queued", "timer", "dropped"]
+    assert [frame.data[20:22].hex() for frame in end.late] == ["0301"]
+
+
+@both
+@pytest.mark.parametrize(("fill", "asked"), [(2, FOUND[:12]), (130, "ffffffffffff")])
+def test_one_whom_nobody_used_for_a_minute_is_forgotten_where_many_are_known(
+    fill: int, asked: str, kernel: KernelProfile
+) -> None:
+    """Two are few: the one who asked is still known, and used at once. Of 130 all are gone, and he is asked for."""
+    run = Run(kernel)
+    for number in [*range(100, 100 + fill - 1), 77]:
+        who = "198.51.100.77" if number == 77 else f"198.51.{100 + number // 250}.{number % 250}"
+        sha = mac(f"02:00:00:00:02:{77 if number == 77 else 1:02x}")
+        body = bytes.fromhex("0001080006040001") + sha + address(who) + bytes(6) + address("198.51.100.1")
+        run.come(eth(body, dst="ff:ff:ff:ff:ff:ff", ethertype=0x0806), 0, "eth1")
+    run.come(inwards(transit()), 61 * SECOND)
+    assert run.sent[-1][1][:12] == asked
