@@ -67,8 +67,7 @@ def ip_forward(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResu
     mtu = ip_dst_mtu_maybe_forward(route, host, Direction.FORWARDED, skb.tstamp_ns)
     skb.cb = _noted_as_forwarded(skb.cb)
     if skb.length > mtu and ip_exceeds_mtu(skb, mtu):
-        due = IcmpDue(DEST_UNREACH, FRAG_NEEDED, mtu, skb)
-        return StageResult(TOO_BIG, COUNTED_TOO_BIG[counting], icmp=(due,))
+        return _too_big(skb, route, mtu, net, trace)
     check = ip_decrease_ttl(data[10] << 8 | data[11])
     skb.data = b"".join((data[:8], bytes((ttl - 1, data[9], check >> 8, check & 0xFF)), data[12:]))
     if trace is not None:
@@ -78,6 +77,13 @@ def ip_forward(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResu
     if route.flags and route.flags & RouteFlag.DOREDIRECT and not skb.cb.options.srr:
         return result._replace(icmp=ip_rt_send_redirect(skb, route, net, trace))
     return result
+
+
+def _too_big(skb: SkBuff, route: Route, mtu: int, net: NetNamespace, trace: Trace | None) -> StageResult:
+    if trace is not None:
+        trace += _mtu_told(skb, route, mtu, "are too many")
+    due = IcmpDue(DEST_UNREACH, FRAG_NEEDED, mtu, skb)
+    return StageResult(TOO_BIG, COUNTED_TOO_BIG[net.host.kernel.output_counting], icmp=(due,))
 
 
 def ip_exceeds_mtu(skb: SkBuff, mtu: int) -> bool:
@@ -123,6 +129,13 @@ def _noted_as_forwarded(cb: IpControlBlock) -> IpControlBlock:
 def _tell(trace: Trace, skb: SkBuff, route: Route, mtu: int) -> None:
     ttl = skb.data[8]
     trace.append(skb_warn_if_lro(skb))
-    trace.append(("ip_dst_mtu_maybe_forward", f"mtu {mtu} by {route.dev}", {"mtu": mtu, "dev": route.dev}))
-    trace.append(("ip_exceeds_mtu", f"{skb.length} bytes pass", {"length": skb.length, "mtu": mtu}))
+    trace += _mtu_told(skb, route, mtu, "pass")
     trace.append(("ip_decrease_ttl", f"ttl {ttl + 1} becomes {ttl}", {"ttl": ttl}))
+
+
+def _mtu_told(skb: SkBuff, route: Route, mtu: int, verdict: str) -> Trace:
+    by = "learnt from the way" if mtu == route.pmtu else f"by {route.dev}"
+    return [
+        ("ip_dst_mtu_maybe_forward", f"mtu {mtu} {by}", {"mtu": mtu, "dev": route.dev}),
+        ("ip_exceeds_mtu", f"{skb.length} bytes {verdict}", {"length": skb.length, "mtu": mtu}),
+    ]

@@ -347,3 +347,12 @@ def test_a_flood_of_lessons_is_bounded() -> None:
     for last in range(600):
         came(report(quoted(dst=f"10.7.{last >> 8}.{last & 255}")), net)
     assert len(net.routing.exceptions.by_destination) == 600
+
+
+def test_a_trace_says_which_mtu_was_learnt() -> None:
+    net = host(sysctl={"net.ipv4.ip_forward_use_pmtu": 1})
+    came(report(quoted(), info=900), net)
+    steps = came(transit(), net, dev="t1", trace=True).steps or []
+    said = {step.func: step.say for step in steps}
+    assert said["ip_dst_mtu_maybe_forward"] == "mtu 900 learnt from the way"
+    assert said["ip_exceeds_mtu"] == "1028 bytes are too many"
