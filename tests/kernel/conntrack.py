@@ -9,7 +9,10 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
+from functools import cache
 from typing import Final
+
+from tests.kernel import system
 
 NETLINK_NETFILTER: Final = 12
 NFNETLINK_V0: Final = 0
@@ -45,6 +48,20 @@ def number(kind: int, value: int) -> bytes:
 def message(kind: int, flags: int, body: bytes, resource: int = 0) -> bytes:
     content = struct.pack("=BBH", socket.AF_INET, NFNETLINK_V0, socket.htons(resource)) + body
     return HEADER.pack(HEADER.size + len(content), kind, REQUEST | flags, 0, 0) + content
+
+
+@cache
+def missing() -> str:
+    """Return why no namespace of this kernel can track connections; nothing where it can."""
+    namespace = system.new_namespace()
+    try:
+        with system.inside(namespace):
+            switch_on()
+    except OSError as error:
+        return f"no connection tracking by nftables ({error.strerror})"
+    finally:
+        os.close(namespace)
+    return ""
 
 
 def switch_on() -> None:

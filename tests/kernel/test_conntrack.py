@@ -9,6 +9,7 @@ from typing import Final
 
 import pytest
 
+from tests.kernel import conntrack
 from tests.kernel.agreement import disagreements
 from tests.kernel.machines import Kernel
 from tests.kernel.normalise import differences
@@ -17,6 +18,13 @@ from tests.support.packets import ICMP, eth, ip, udp
 from tests.support.sending import namespace, played
 
 pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture(autouse=True)
+def _tracking() -> None:
+    if lacks := conntrack.missing():
+        pytest.skip(lacks)
+
 
 HOST: Final = """
 conntrack = true
