@@ -81,3 +81,10 @@ def told_options(options: IpOptions, fault: int) -> Told:
     found = ", ".join(f"{name} at {at}" for name, at in places.items()) or "none to act on"
     say = f"{options.optlen} bytes, {found}" + (f"; malformed at byte {fault} of the header" if fault else "")
     return Fact("ip_options_compile", say, {"optlen": options.optlen, "fault": fault, **places})
+
+
+def told_unwelcome(link: Link) -> Told:
+    """Return that a link takes no source routes, and whether the kernel's log says so."""
+    logged = bool(link.conf.log_martians)
+    say = f"{link.name} takes no source routes, {'logged' if logged else 'not logged'}"
+    return Fact("ip_rcv_options", say, {"dev": link.name, "logged": logged})

@@ -15,7 +15,7 @@ from typing import Final
 
 from ipkit.core.host.fib import Route, RouteFlag, RouteType
 from ipkit.core.host.fib_explain import Trace
-from ipkit.core.input_words import ip_handle_martian_source, told_demux, told_options, told_route
+from ipkit.core.input_words import ip_handle_martian_source, told_demux, told_options, told_route, told_unwelcome
 from ipkit.core.ip_options_compile import ip_options_compile
 from ipkit.core.nf_defrag import is_gathered
 from ipkit.core.outcome.counters import Counted, Mib
@@ -228,7 +228,7 @@ def ip_rcv_options(skb: SkBuff, route: Route, net: NetNamespace, trace: Trace | 
     link = judging_link(skb, net.host)
     if not link.conf.accept_source_route:
         if trace is not None:
-            trace.append(("ip_rcv_options", f"{link.name} takes no source routes", {"accept_source_route": 0}))
+            trace.append(told_unwelcome(link))
         return UNWELCOME
     return ip_options_rcv_srr(skb, route, net.routing, trace)
 

@@ -415,9 +415,15 @@ def test_a_trace_tells_why_it_ends(options: str, dst: str, last: str, kernel: Ke
     assert told[-1] == last
 
 
-def test_a_trace_tells_what_is_not_welcome() -> None:
-    journal = came(packet("8307040a010005"), two_arms(LINUX_6_18), trace=True)
-    assert [step.say for step in journal.steps or () if step.func == "ip_rcv_options"] == ["t0 takes no source routes"]
+@pytest.mark.parametrize(("log_martians", "last"), [(0, "not logged"), (1, "logged")])
+def test_a_trace_tells_what_is_not_welcome(log_martians: int, last: str) -> None:
+    net = two_arms(LINUX_6_18, sysctl={"net.ipv4.conf.all.log_martians": log_martians})
+    journal = came(packet("8307040a010005"), net, trace=True)
+    said = [step.say for step in journal.steps or () if step.func == "ip_rcv_options"]
+    assert said == [f"t0 takes no source routes, {last}"]
+
+
+def test_a_trace_tells_of_a_frame_for_many() -> None:
     journal = came(
         packet("8307040a010005"), two_arms(LINUX_6_18, sysctl=WELCOME), kind=PacketType.BROADCAST, trace=True
     )
