@@ -105,6 +105,7 @@ def host(name: str) -> str:
     sysctl, more = HOSTS[name]
     lines = "\n".join(f'"net.ipv4.{knob}" = {value}' for knob, value in sysctl.items())
     near = [f"{source(number)} dev t0" for number in range(SOURCES)] + [f"10.1.0.{last} dev t1" for last in (5, 7, 9)]
+    near += ["10.0.0.0 dev t0", "10.1.0.0 dev t1"]
     neighbours = ", ".join(f'"{one} lladdr 02:00:00:00:00:77"' for one in near)
     return BASE.format(neighbours=neighbours, sysctl=lines, more=more)
 
