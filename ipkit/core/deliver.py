@@ -32,7 +32,7 @@ from ipkit.core.wire.ipv4 import (
     PROTO_UDP,
     PROTO_UDPLITE,
 )
-from ipkit.core.xfrm import IN_POL_BLOCK, Policy, PolicyDirection, xfrm4_policy_check
+from ipkit.core.xfrm import IN_POL_BLOCK, Policy, PolicyDirection, told_policy, xfrm4_policy_check
 
 IGMP_HEADER_BYTES: Final = 8
 IGMPV3_QUERY_BYTES: Final = 12
@@ -104,6 +104,7 @@ def ip_local_deliver_finish(skb: SkBuff, net: NetNamespace, trace: Trace | None)
     if trace is not None:
         say = f"protocol {protocol}: {raw or 'no'} raw socket{'s' * (raw > 1)}"
         trace.append(("raw_local_deliver", say, {"protocol": protocol, "sockets": raw}))
+        trace.append(told_policy(skb, net.host, PolicyDirection.IN))
     handler = HANDLERS.get(protocol)
     blocked = xfrm4_policy_check(skb, net.host, PolicyDirection.IN) is Policy.BLOCKED
     refused = IN_POL_BLOCK * raw if blocked else ()

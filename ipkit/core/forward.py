@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ipkit.core.host.config import HostConfig
 from ipkit.core.host.fib import Route, RouteFlag
 from ipkit.core.host.fib_explain import Trace
 from ipkit.core.host.kernel import OutputCounting
@@ -27,6 +28,7 @@ from ipkit.core.xfrm import (
     OUT_POL_BLOCK,
     Policy,
     PolicyDirection,
+    told_policy,
     xfrm4_policy_check,
     xfrm4_route_forward,
 )
@@ -51,7 +53,7 @@ def ip_forward(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResu
     host, route, data = net.host, skb.route, skb.data
     if skb.pkt_type is not PacketType.HOST or route is None:
         return NOT_FOR_US
-    if host.policies and xfrm4_policy_check(skb, host, PolicyDirection.FWD) is Policy.BLOCKED:
+    if (host.policies or trace is not None) and _first_asked(skb, host, trace) is Policy.BLOCKED:
         return StageResult(FORBIDDEN, IN_POL_BLOCK)
     if skb.cb.options.router_alert and (taken := ip_call_ra_chain(skb, net, trace)) is not None:
         return taken
@@ -84,6 +86,13 @@ def _too_big(skb: SkBuff, route: Route, mtu: int, net: NetNamespace, trace: Trac
         trace += _mtu_told(skb, route, mtu, "are too many")
     due = IcmpDue(DEST_UNREACH, FRAG_NEEDED, mtu, skb)
     return StageResult(TOO_BIG, COUNTED_TOO_BIG[net.host.kernel.output_counting], icmp=(due,))
+
+
+def _first_asked(skb: SkBuff, host: HostConfig, trace: Trace | None) -> Policy:
+    """Return what IPsec policy says of a datagram that is to be forwarded."""
+    if trace is not None:
+        trace += [skb_warn_if_lro(skb), told_policy(skb, host, PolicyDirection.FWD)]
+    return xfrm4_policy_check(skb, host, PolicyDirection.FWD)
 
 
 def ip_exceeds_mtu(skb: SkBuff, mtu: int) -> bool:
@@ -128,7 +137,7 @@ def _noted_as_forwarded(cb: IpControlBlock) -> IpControlBlock:
 
 def _tell(trace: Trace, skb: SkBuff, route: Route, mtu: int) -> None:
     ttl = skb.data[8]
-    trace.append(skb_warn_if_lro(skb))
+    trace.append(("xfrm4_route_forward", "passes", {}))
     trace += _mtu_told(skb, route, mtu, "pass")
     trace.append(("ip_decrease_ttl", f"ttl {ttl + 1} becomes {ttl}", {"ttl": ttl}))
 

@@ -5,15 +5,15 @@ Law: nothing is decided here, and nothing is made unless a trace is wanted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from errno import errorcode
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from ipkit.core.host.config import HostConfig, Link
-from ipkit.core.host.fib import Route
+from ipkit.core.host.fib import Route, RouteFlag
 from ipkit.core.outcome.facts import Fact
-from ipkit.core.route_flow import InputFlow, Martian, Refused
+from ipkit.core.route_flow import InputFlow, Martian, Refused, is_multicast
 from ipkit.core.skbuff import IpOptions, PacketType, SkBuff
 from ipkit.core.wire.ipv4 import FLAG_MF, OFFSET_MASK, PROTO_TCP, PROTO_UDP, address_text
 
@@ -49,8 +49,22 @@ DEMUX: Final = MappingProxyType({PROTO_TCP: tcp_v4_early_demux, PROTO_UDP: udp_v
 """The protocols that may know a route before routing is asked."""
 
 
-def told_route(flow: InputFlow, answer: Route | Refused) -> Told:
-    """Return where input routing sends a datagram."""
+MADE_INSIDE: Final = frozenset({"fib_select_multipath", "fib_validate_source"})
+"""What stands inside the making of a forwarding route."""
+
+
+def told_route(flow: InputFlow, answer: Route | Refused, walk: Sequence[Told]) -> list[Told]:
+    """Return where input routing sends a datagram, and the way to that answer."""
+    if is_multicast(flow.daddr):
+        return [_told_answer(flow, answer), *walk]
+    steps = [_told_answer(flow, answer), Fact("ip_route_input_slow", f"the tables of {flow.iif}"), *walk]
+    if isinstance(answer, Route) and not answer.errno and not answer.flags & RouteFlag.LOCAL:
+        judged = next((at for at, step in enumerate(steps) if step[0].lstrip("_") in MADE_INSIDE), len(steps))
+        steps.insert(judged, Fact("ip_mkroute_input", f"by {answer.dev}", {"dev": answer.dev}))
+    return steps
+
+
+def _told_answer(flow: InputFlow, answer: Route | Refused) -> Told:
     way = f"{address_text(flow.saddr)} > {address_text(flow.daddr)} iif {flow.iif} tos {flow.tos:#x}"
     values = {"saddr": address_text(flow.saddr), "daddr": address_text(flow.daddr), "iif": flow.iif, "tos": flow.tos}
     if isinstance(answer, Refused):

@@ -18,7 +18,7 @@ from ipkit.core.host.config import LinkKind
 from ipkit.core.host.fib import Route
 from ipkit.core.host.fib_explain import Trace
 from ipkit.core.icmp_send import IcmpSent, icmp_send
-from ipkit.core.journey_words import Told, told_icmp, told_outcome
+from ipkit.core.journey_words import Told, below_routing, told_icmp, told_outcome
 from ipkit.core.neigh_update import Released, arp_error_report
 from ipkit.core.neigh_words import told_lost, told_release, told_request
 from ipkit.core.nf_defrag import ipv4_conntrack_defrag
@@ -210,7 +210,7 @@ class _Journey:
         result = act(skb, self._net, trace)
         self.write(self._depth, (stage, told_outcome(result), {}))
         for step in trace:
-            self.write(self._depth + 1 + step[0].lstrip("_").startswith("fib_"), step)  # below input routing
+            self.write(self._depth + 1 + below_routing(step[0]), step)
         return result
 
     def _wanted(self) -> list[Step] | None:
@@ -226,7 +226,8 @@ class _Journey:
         """Ask a hook; nothing is returned where it lets the packet pass."""
         oif = skb.route.dev if skb.route is not None and point is HookPoint.FORWARD else ""
         answer = nf_hook(self._net.host, point, skb.linear, skb.dev, oif)
-        self.write(self._depth, ("nf_hook", f"{point.value}: {answer.value}", {"hook": point.value}))
+        values = {"hook": point.value, "verdict": answer.value}
+        self.write(self._depth + 1, ("nf_hook", f"{point.value}: {answer.value}", values))
         if answer is HookVerdict.DROP:
             return Drop(DropReason.NETFILTER_DROP, "nf_hook_slow")
         return Stolen("nf_hook_slow") if answer is HookVerdict.STOLEN else None

@@ -7,13 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from errno import errorcode
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from ipkit.core.icmp_send import IcmpSent, IcmpWithheld
 from ipkit.core.outcome.verdict import Delivered, Drop, IcmpDue, Next, Queued, StageResult, Stolen
 from ipkit.core.wire.ipv4 import address_text
 
 Told: TypeAlias = tuple[str, str, Mapping[str, object]]
+
+DOORS_OF_ROUTING: Final = frozenset({"ip_route_input_slow", "ip_check_mc_rcu"})
+"""What ip_route_input_noref calls itself."""
+
+
+def below_routing(func: str) -> int:
+    """Return how much deeper than input routing's door one of its functions stands."""
+    if func in DOORS_OF_ROUTING:
+        return 1
+    return 2 if func == "ip_mkroute_input" or func.lstrip("_").startswith("fib_") else 0
 
 
 def told_outcome(result: StageResult) -> str:

@@ -312,7 +312,7 @@ def _fragmented(skb: SkBuff, net: NetNamespace, mtu: int, out: Output) -> int:
     """Hand a datagram to ip_fragment and its fragments to the device."""
     refused: list[int] = []
     before, depth = len(out.trace or ()), out.depth
-    out.depth += 1
+    out.depth += 2
     template = ip_copy_metadata(b"", skb)
 
     def output(fragment: bytes) -> int:
@@ -331,7 +331,10 @@ def _fragmented(skb: SkBuff, net: NetNamespace, mtu: int, out: Output) -> int:
     if out.trace is not None:
         moved = Counter(mib.value for mib in result.mibs)
         said = ", ".join(f"{name} {amount}" for name, amount in moved.items())
-        out.trace.insert(before, Step(depth, "ip_fragment", said, dict(moved)))
+        cut = result.icmp is None
+        out.trace.insert(before, Step(depth, "ip_fragment", "may be cut" if cut else f"must not be cut, {said}"))
+        if cut:
+            out.trace.insert(before + 1, Step(depth + 1, "ip_do_fragment", said, dict(moved)))
     if result.icmp is not None:
         out.icmp.append(result.icmp)
     if result.errno and not refused:
@@ -390,9 +393,10 @@ def _tell_neighbour(out: Output, skb: SkBuff, nexthop: int, answer: NeighbourRes
     """Write down to whom a datagram or fragment goes, or that it waits."""
     if answer.header is not None:
         to = address_text(nexthop)
-        lladdr = answer.header[:6].hex(":") or "no link header"
-        values = {"nexthop": to, "dev": skb.dev, "lladdr": lladdr}
-        out.tell("ip_finish_output2", f"{skb.length} bytes to {to} ({lladdr}) dev {skb.dev}", values)
+        lladdr = answer.header[:6].hex(":")
+        out.enter("ip_finish_output2", f"{skb.length} bytes to {to} dev {skb.dev}", {"nexthop": to, "dev": skb.dev})
+        out.tell("neigh_output", f"its address is {lladdr}" if lladdr else "no link header", {"lladdr": lladdr})
+        out.depth -= 1
     elif answer.drop is None:
         for waiting in answer.discarded:
             out.tell(*told_lost(Lost(waiting, QUEUE_FULL)))

@@ -184,7 +184,7 @@ def _routed(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> Route | Refu
         flow = input_flow(skb)._replace(iif=dev)
         walk: Trace = []
         looked_up = ip_route_input_noref(flow, routing, walk)
-        trace += [*told_demux(skb, net.host), told_route(flow, looked_up), *walk]
+        trace += [*told_demux(skb, net.host), *told_route(flow, looked_up, walk)]
         return looked_up
     _, tos, _, _, _, _, _, _, saddr, daddr = unpack_from(skb.data)
     starts = routing.tables.class_starts

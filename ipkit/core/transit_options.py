@@ -66,7 +66,7 @@ def _routed_to(hop: int, skb: SkBuff, routing: Routing, trace: Trace | None) -> 
     walk: Trace = []
     onward = ip_route_input_noref(flow, routing, walk)
     next_hop = address_text(hop)
-    trace += [Fact(SRR, f"next hop {next_hop}", {"nexthop": next_hop}), told_route(flow, onward), *walk]
+    trace += [Fact(SRR, f"next hop {next_hop}", {"nexthop": next_hop}), *told_route(flow, onward, walk)]
     return onward
 
 

@@ -74,6 +74,13 @@ def ip_route_output_flow(flow: OutputFlow, routing: Routing) -> Route | Refused:
     return Refused(EPERM, mibs=OUT_POL_BLOCK) if asked is Policy.BLOCKED else route
 
 
+def told_policy(skb: SkBuff, host: HostConfig, direction: PolicyDirection) -> tuple[str, str, dict[str, object]]:
+    """Return what the policies of a direction say of a received datagram, in words."""
+    answer = xfrm4_policy_check(skb, host, direction)
+    say = answer.value if host.policies else "no policy"
+    return "xfrm4_policy_check", f"{direction.value}: {say}", {"dir": direction.value, "policy": answer.value}
+
+
 def _asked(host: HostConfig, direction: PolicyDirection, data: bytes, iif: str, oif: str) -> Policy:
     for policy in host.policies:
         if policy.direction == direction.value and matches(policy.match, data, iif, oif):

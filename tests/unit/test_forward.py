@@ -172,3 +172,60 @@ def test_a_trace_is_a_tree() -> None:
             "ip_finish_output2")  # fmt: skip
     assert [step.func for step in told.steps or () if step.func in ours] == list(ours)
     assert [step.depth for step in told.steps or () if step.func in ours] == list(range(len(ours)))
+
+
+WAY_THROUGH = [
+    (0, "ip_rcv"), (1, "ip_rcv_core"), (1, "ip_rcv_finish"), (2, "udp_v4_early_demux"), (2, "ip_route_input_noref"),
+    (3, "ip_route_input_slow"), (4, "fib_table_lookup"), (4, "ip_mkroute_input"), (4, "__fib_validate_source"),
+    (4, "fib_table_lookup"), (4, "fib_validate_source"), (2, "ip_forward"), (3, "skb_warn_if_lro"),
+    (3, "xfrm4_policy_check"), (3, "xfrm4_route_forward"), (3, "ip_dst_mtu_maybe_forward"), (3, "ip_exceeds_mtu"),
+    (3, "ip_decrease_ttl"), (3, "ip_forward_finish"), (4, "ip_output"), (5, "ip_finish_output"),
+    (6, "BPF_CGROUP_RUN_PROG_INET_EGRESS"), (6, "ip_finish_output2"), (7, "neigh_output"),
+]  # fmt: skip
+
+
+def test_no_function_on_the_way_is_left_out() -> None:
+    packet = transit(udp(b"x", src="10.0.0.5", dst="10.1.0.5"))
+    steps = came(packet, two_arms(LINUX_4_14), trace=True).steps or ()
+    assert [(step.depth, step.func) for step in steps] == WAY_THROUGH
+
+
+def test_fragments_stand_below_what_makes_them() -> None:
+    link = {"t0": {"addr": ["10.0.0.1/24"]}, "t1": {"addr": ["10.1.0.1/24"], "mtu": 600}}
+    steps = came(transit(bytes(1000)), two_arms(LINUX_4_14, link=link), trace=True).steps or ()
+    told = [(step.depth, step.func) for step in steps]
+    at = told.index((6, "ip_fragment"))
+    assert told[at:] == [
+        (6, "ip_fragment"), (7, "ip_do_fragment"), (8, "ip_finish_output2"), (9, "neigh_output"),
+        (8, "ip_finish_output2"), (9, "neigh_output"),
+    ]  # fmt: skip
+
+
+@both
+def test_what_this_host_must_not_send_is_discarded(kernel: KernelProfile) -> None:
+    for point, requests in (("LOCAL_OUT", kernel is LINUX_6_18), ("POST_ROUTING", True)):
+        hook = [{"at": point, "match": "icmp-type 11", "verdict": "drop"}]
+        moved = counted(came(transit(ttl=1), two_arms(kernel, hook=hook)))
+        assert moved["IpOutDiscards"] == moved["IcmpOutTimeExcds"] == 1
+        assert moved.get("IpOutRequests", 0) == requests
+        hook[0]["verdict"] = "stolen"
+        assert "IpOutDiscards" not in counted(came(transit(ttl=1), two_arms(kernel, hook=hook)))
+
+
+@both
+def test_a_martian_is_told_with_the_log(kernel: KernelProfile) -> None:
+    for knobs, logged in (({}, False), ({"net.ipv4.conf.t0.log_martians": 1}, True)):
+        packet = ip(b"x", src="127.0.0.1", dst="10.1.0.5")
+        steps = came(packet, two_arms(kernel, sysctl=knobs), trace=True).steps or ()
+        (told,) = [step for step in steps if step.func == "ip_handle_martian_source"]
+        assert told.values == {"martian": "source", "dev": "t0", "logged": logged}
+
+
+@both
+@pytest.mark.parametrize(("knob", "asked"), [("", True), ("ip_early_demux", False), ("udp_early_demux", False)])
+def test_early_demux_is_asked_unless_a_knob_forbids(knob: str, asked: bool, kernel: KernelProfile) -> None:
+    net = two_arms(kernel, sysctl={f"net.ipv4.{knob}": 0} if knob else {})
+    packet = transit(udp(b"x", src="10.0.0.5", dst="10.1.0.5"))
+    assert ("udp_v4_early_demux" in [step.func for step in came(packet, net, trace=True).steps or ()]) is asked
+    fragment = transit(bytes(8), mf=True, proto=17)
+    assert "udp_v4_early_demux" not in [step.func for step in came(fragment, net, trace=True).steps or ()]
