@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ipkit.core.host.sysctl import NetConf
-from ipkit.core.state.icmp_tokens import IcmpTokens
+from ipkit.core.state.icmp_tokens import MOST_PEERS, IcmpTokens
 from ipkit.core.state.ip_ident import IpIdents
 
 SECOND = 1_000_000_000
@@ -75,6 +75,14 @@ def test_a_flood_of_destinations_leaves_nothing_behind() -> None:
     for number in range(50_000):
         tokens.peer_allow((number, ""), number * SECOND // 10, COST, 6 * COST)
     assert tokens.destinations < 3000
+
+
+def test_a_flood_in_one_moment_is_bounded() -> None:
+    tokens = IcmpTokens()
+    for number in range(MOST_PEERS * 2):
+        tokens.peer_allow((number, ""), 0, COST, 6 * COST)
+        assert tokens.destinations <= MOST_PEERS
+    assert tokens.destinations >= MOST_PEERS // 2
 
 
 def test_numbers_run_on_for_the_same_addresses_and_protocol() -> None:

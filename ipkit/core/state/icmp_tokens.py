@@ -1,12 +1,14 @@
 """How much the host may still say: the buckets that limit its ICMP messages and redirects.
 
 Law: one bucket for the host, one for each destination, all refilled by the capture's clock, which never turns back. A
-destination that has been quiet for as long as a new one is thought to have been is forgotten.
+destination that has been quiet for as long as a new one is thought to have been is forgotten, and the oldest ones where
+there are too many.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from ipkit.core.host.kernel import PeerTokens, RedirectTokens
@@ -22,6 +24,9 @@ LARGEST_SHIFT: Final = 31
 
 FORGET_ABOVE: Final = 1024
 """From how many destinations on the quiet ones are looked for."""
+
+MOST_PEERS: Final = 65664
+"""How many are remembered at most (inet_peer_threshold); then those go that came first."""
 
 
 @dataclass(slots=True)
@@ -120,7 +125,9 @@ class IcmpTokens:
         self._peers = {
             peer: bucket for peer, bucket in self._peers.items() if self._now - bucket.last_tick < QUIET_TICKS
         }
-        self._forget_above = max(FORGET_ABOVE, 2 * len(self._peers))
+        if len(self._peers) >= MOST_PEERS:  # many at once: a flood must not pay for each one that has to go
+            self._peers = dict(islice(self._peers.items(), MOST_PEERS // 2, None))
+        self._forget_above = min(max(FORGET_ABOVE, 2 * len(self._peers)), MOST_PEERS)
 
     def _tick(self, now_ns: int) -> int:
         self._now = max(self._now, now_ns // TICK_NS)
