@@ -23,7 +23,7 @@ from ipkit.core.outcome.facts import Fact
 from ipkit.core.outcome.verdict import Delivered, Drop
 from ipkit.core.route import InputFlow, OutputFlow, Refused, ip_route_input_noref, ip_route_output_key
 from ipkit.core.route_flow import is_loopback, is_multicast
-from ipkit.core.route_source import has_ip_config, inet_confirm_addr
+from ipkit.core.route_source import inet_confirm_addr
 from ipkit.core.skbuff import PacketType, SkBuff
 from ipkit.core.state.neighbour_table import Nud, state_text
 from ipkit.core.state.netns import NetNamespace
@@ -99,8 +99,6 @@ def arp_process(asked: _Question, net: NetNamespace, trace: Trace | None) -> Arp
 
 def _refusal(packet: ArpPacket, link: Link) -> str:
     """Return what forbids to look any further."""
-    if not has_ip_config(link):
-        return "the link has no IPv4 side"
     if packet.hardware not in HARDWARE or packet.protocol != arp.ETH_P_IP:
         return "not of Ethernet and IPv4"
     if packet.operation not in (arp.REQUEST, arp.REPLY):
@@ -183,10 +181,8 @@ def _arp_filter(asked: _Question, net: NetNamespace) -> tuple[bool, tuple[Mib, .
 
 
 def _stands_in(asked: _Question, route: Route, net: NetNamespace) -> bool:
-    """Tell whether a router answers in place of one to whom it would forward."""
+    """Tell whether a router answers in place of one to whom it would forward: from a link that does not, none would."""
     packet, link = asked.packet, asked.link
-    if not link.conf.forwarding:
-        return False
     if route.dev == link.name:
         return packet.sender_ip != packet.target_ip and bool(link.conf.proxy_arp_pvlan)
     if (link.name, packet.target_ip) in net.neighbours.proxies:

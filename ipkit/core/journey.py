@@ -237,8 +237,8 @@ class _Journey:
         counters = self._journal.counters
         for mib in result.mibs:
             counters[mib] = counters.get(mib, 0) + 1
-        for depth, step in enumerate(trace):
-            self.write(bool(depth), step)
+        for number, step in enumerate(trace):
+            self.write(min(number, 1) + step[0].lstrip("_").startswith("fib_"), step)
         for released in result.released:
             self._release(released)
         if result.reply is not None:

@@ -10,7 +10,7 @@ from ipkit.core.host.build import build_host
 from ipkit.core.host.kernel import LINUX_4_14, LINUX_6_18, KernelProfile
 from ipkit.core.journey import run_arp
 from ipkit.core.outcome.drop_reasons import DropReason
-from ipkit.core.outcome.journal import Emitted, EmittedKind, Journal
+from ipkit.core.outcome.journal import Emitted, EmittedKind, Journal, Step
 from ipkit.core.outcome.verdict import Delivered, Drop
 from ipkit.core.skbuff import PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace, namespace_of
@@ -356,12 +356,17 @@ def test_a_vlan_answers_with_its_tag(kernel: KernelProfile) -> None:
     assert mac("02:00:00:00:02:01") in reply.payload
 
 
+def journey_steps(journal: Journal) -> list[Step]:
+    assert journal.steps is not None
+    return journal.steps
+
+
 def test_the_trace_says_what_decided() -> None:
     journal = came(request(FAR_IP), host(sysctl={"arp_ignore": 1}))
     assert journal is not None
-    assert journal.steps is not None
-    first = journal.steps[0]
-    assert first.func == "arp_process"
+    first = journey_steps(journal)[0]
+    assert (first.func, first.depth) == ("arp_process", 0)
+    assert {type(step.depth) for step in journey_steps(journal)} == {int}
     assert first.say == "who has 198.51.100.1, says 192.0.2.77 (02:00:00:00:01:77): not answered (arp_ignore)"
     assert isinstance(first.values, dict)
     assert (first.values["arp_ignore"], first.values["spa"]) == (1, "192.0.2.77")

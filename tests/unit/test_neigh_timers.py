@@ -343,6 +343,32 @@ def test_the_trace_tells_who_is_asked_and_what_waits() -> None:
     )
 
 
+def test_the_trace_tells_what_a_timer_did_and_what_was_lost() -> None:
+    run = Run(trace=True, drain=True, sysctl={"net.ipv4.neigh.eth1.unres_qlen_bytes": 1000})
+    run.come(inwards(transit())).come(inwards(transit(ident=2)), MS).end()
+    told: Any = [[(step["func"], step["say"]) for step in row.get("trace", ())] for row in run.rows]  # type: ignore[attr-defined]
+    assert ("__neigh_event_send", "drop NEIGH_QUEUEFULL: 36 bytes that waited, to 198.51.100.77") in told[1]
+    assert told[3][0] == ("neigh_timer_handler", "198.51.100.77 dev eth1 is incomplete")
+    assert told[5][0] == ("neigh_timer_handler", "198.51.100.77 dev eth1 does not answer")
+    assert told[5][1] == ("neigh_invalidate", "drop NEIGH_FAILED: 36 bytes that waited, to 198.51.100.77")
+
+
+@both
+def test_an_answer_that_is_not_believed_confirms_all_the_same(kernel: KernelProfile) -> None:
+    """Within the locktime another address is not taken, but somebody has spoken: the doubt ends without a question."""
+    run = Run(kernel)
+    body = bytes.fromhex("0001080006040001") + mac(STATION) + address(NEXT) + bytes(6) + address("198.51.100.1")
+    run.come(eth(body, dst="ff:ff:ff:ff:ff:ff", ethertype=0x0806), 0, "eth1").come(inwards(transit()), 100 * MS)
+    run.come(reply(station="02:00:00:00:02:88"), 500 * MS, "eth1")
+    run.come(inwards(transit(ident=4)), 6 * SECOND)
+    assert [(when, data[:12], data[24:28]) for when, data in run.sent] == [
+        (0, FOUND[:12], "0806"),
+        (100, FOUND[:12], "0800"),
+        (6000, FOUND[:12], "0800"),
+    ]
+    assert run.lane._net.neighbours.state_of("eth1", int.from_bytes(address(NEXT), "big")) == "reachable"
+
+
 def test_many_neighbours_that_never_answer_are_bounded() -> None:
     run = Run(sysctl={"net.ipv4.neigh.default.gc_thresh3": 8})
     for number in range(20):
@@ -400,16 +426,20 @@ def test_where_links_have_no_header_nobody_is_heard_to_ask() -> None:
 
 
 @both
-@pytest.mark.parametrize(("fill", "asked"), [(2, FOUND[:12]), (130, "ffffffffffff")])
+@pytest.mark.parametrize(
+    ("fill", "confirmed", "asked"), [(2, False, FOUND[:12]), (130, False, "ffffffffffff"), (130, True, FOUND[:12])]
+)
 def test_one_whom_nobody_used_for_a_minute_is_forgotten_where_many_are_known(
-    fill: int, asked: str, kernel: KernelProfile
+    fill: int, confirmed: bool, asked: str, kernel: KernelProfile
 ) -> None:
-    """Two are few: the one who asked is still known, and used at once. Of 130 all are gone, and he is asked for."""
+    """Two are few: the one who asked is still known, and used at once. Of 130 only one who spoke since is left."""
     run = Run(kernel)
     for number in [*range(100, 100 + fill - 1), 77]:
         who = "198.51.100.77" if number == 77 else f"198.51.{100 + number // 250}.{number % 250}"
         sha = mac(f"02:00:00:00:02:{77 if number == 77 else 1:02x}")
         body = bytes.fromhex("0001080006040001") + sha + address(who) + bytes(6) + address("198.51.100.1")
         run.come(eth(body, dst="ff:ff:ff:ff:ff:ff", ethertype=0x0806), 0, "eth1")
+    if confirmed:
+        run.come(reply(), 30 * SECOND, "eth1")
     run.come(inwards(transit()), 61 * SECOND)
     assert run.sent[-1][1][:12] == asked
