@@ -22,6 +22,7 @@ The floor plan: each kernel function and the room it lives in.
     igmp_rcv                       deliver.py
     ip_local_deliver               deliver.py
     ip_local_deliver_finish        deliver.py
+    pim_rcv                        deliver.py
     ip_fib_check_default           dst_ops.py
     ip_rt_update_pmtu              dst_ops.py
     ipv4_link_failure              dst_ops.py

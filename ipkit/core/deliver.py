@@ -28,6 +28,7 @@ from ipkit.core.wire.ipv4 import (
     OFFSET_MASK,
     PROTO_ICMP,
     PROTO_IGMP,
+    PROTO_PIM,
     PROTO_TCP,
     PROTO_UDP,
     PROTO_UDPLITE,
@@ -62,6 +63,15 @@ def igmp_rcv(skb: SkBuff, _net: NetNamespace, _trace: Trace | None) -> StageResu
     return StageResult(Delivered("igmp", "igmp_rcv"))
 
 
+def pim_rcv(_skb: SkBuff, _net: NetNamespace, _trace: Trace | None) -> StageResult:
+    """Refuse what only a multicast router takes, without a word to its sender: this host is none.
+
+    Kernel: net/ipv4/ipmr.c
+    Exits: Drop(NOT_SPECIFIED)
+    """
+    return StageResult(Drop(DropReason.NOT_SPECIFIED, "pim_rcv"))
+
+
 HANDLERS: Final[Mapping[int, Handler]] = MappingProxyType(
     {
         PROTO_ICMP: icmp_rcv,
@@ -69,6 +79,7 @@ HANDLERS: Final[Mapping[int, Handler]] = MappingProxyType(
         PROTO_TCP: tcp_v4_rcv,
         PROTO_UDP: udp_rcv,
         PROTO_UDPLITE: udplite_rcv,
+        PROTO_PIM: pim_rcv,
     }
 )
 """The protocols that a kernel takes without modules (inet_protos)."""

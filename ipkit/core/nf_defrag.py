@@ -6,12 +6,18 @@ was seen on its way out.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Final
+
 from ipkit.core.defrag import Defragged, DefragUser, put_together
+from ipkit.core.host.config import HostConfig
 from ipkit.core.host.fib_explain import Trace
 from ipkit.core.outcome.verdict import Next, StageResult
-from ipkit.core.skbuff import SkBuff
+from ipkit.core.skbuff import PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace
-from ipkit.core.wire.ipv4 import FLAG_MF, OFFSET_MASK
+from ipkit.core.wire.ipv4 import FLAG_MF, OFFSET_MASK, PROTO_TCP
+
+TCP_HEADER_BYTES: Final = 20
 
 
 def is_gathered(skb: SkBuff) -> bool:
@@ -45,3 +51,19 @@ def nf_ct_ipv4_gather_frags(skb: SkBuff, user: int, net: NetNamespace, trace: Tr
         skb.gso_size, skb.ignore_df = 0, True
         return answer._replace(outcome=skb)
     return answer
+
+
+def pull_for_demux(skb: SkBuff, host: HostConfig) -> None:
+    """Bring a TCP header into one piece before early demux reads it: the pieces are not as they came any more."""
+    asked = host.net.ip_early_demux and host.net.tcp_early_demux and skb.pkt_type is PacketType.HOST
+    missing = ((skb.data[0] & 0x0F) << 2) + TCP_HEADER_BYTES - len(skb.data)
+    if not asked or skb.data[9] != PROTO_TCP or not 0 < missing <= sum([len(piece.data) for piece in skb.frag_list]):
+        return
+    pieces = list(skb.frag_list)
+    while missing:
+        piece = pieces.pop(0)
+        skb.data += piece.data[:missing]
+        if len(piece.data) > missing:
+            pieces.insert(0, replace(piece, data=piece.data[missing:]))
+        missing -= min(missing, len(piece.data))
+    skb.frag_list = tuple(pieces)

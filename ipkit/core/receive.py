@@ -17,7 +17,7 @@ from ipkit.core.host.fib import Route, RouteFlag, RouteType
 from ipkit.core.host.fib_explain import Trace
 from ipkit.core.input_words import ip_handle_martian_source, told_demux, told_options, told_route, told_unwelcome
 from ipkit.core.ip_options_compile import ip_options_compile
-from ipkit.core.nf_defrag import is_gathered
+from ipkit.core.nf_defrag import is_gathered, pull_for_demux
 from ipkit.core.outcome.counters import Counted, Mib
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.verdict import Drop, IcmpDue, Next, StageResult
@@ -145,6 +145,8 @@ def ip_rcv_finish_core(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> S
     """
     route = skb.route
     if route is None:
+        if skb.frag_list:
+            pull_for_demux(skb, net.host)
         looked_up = _routed(skb, net, trace)
         if isinstance(looked_up, Refused):
             return _refused(skb, looked_up, net, trace)

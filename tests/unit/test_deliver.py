@@ -31,6 +31,7 @@ def to_tcp(payload: bytes = b"", **more: Any) -> bytes:
 
 
 ENDS: dict[str, tuple[bytes, str, dict[str, int], list[tuple[int, int]]]] = {
+    "PIM, which a host has no use for": (local(bytes(8), proto=103), "NOT_SPECIFIED", {"IpInDelivers": 1}, []),
     "no protocol": (local(b"12345678", proto=200), "IP_NOPROTO", {"IpInUnknownProtos": 1}, [(3, 2)]),
     "udp no port": (to_udp(), "NO_SOCKET", {"UdpNoPorts": 1, "IpInDelivers": 1}, [(3, 3)]),
     "udp no port, no checksum": (to_udp(checksum=0), "NO_SOCKET", {"UdpNoPorts": 1, "IpInDelivers": 1}, [(3, 3)]),

@@ -28,6 +28,7 @@ PROTO_ICMP: Final = 1
 PROTO_IGMP: Final = 2
 PROTO_TCP: Final = 6
 PROTO_UDP: Final = 17
+PROTO_PIM: Final = 103
 PROTO_UDPLITE: Final = 136
 PROTO_RAW: Final = 255
 
