@@ -87,7 +87,8 @@ def arp_process(asked: _Question, net: NetNamespace, trace: Trace | None) -> Arp
     if not packet.sender_ip:
         return _probe_answered(asked, net, trace)
     if packet.operation == arp.REQUEST:
-        flow = InputFlow(packet.target_ip, packet.sender_ip, 0, asked.dev, now_ns=asked.now_ns)
+        came = arp.build(packet)  # a hash reads it as if it were a datagram
+        flow = InputFlow(packet.target_ip, packet.sender_ip, 0, asked.dev, data=came, now_ns=asked.now_ns)
         route = ip_route_input_noref(flow, net.routing, trace)
         if not isinstance(route, Refused):
             if route.type is RouteType.LOCAL:

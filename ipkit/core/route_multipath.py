@@ -49,10 +49,10 @@ def fib_multipath_hash(routing: Routing, flow: Flow) -> int:
     if policy == 3:
         return _custom_hash(routing, flow) >> 1
     keys = flow_keys(flow)
-    if policy == 0 and flow.data:
-        keys = FlowKeys(*ip_multipath_l3_keys(flow.data))
-    elif policy == 2 and flow.data:
+    if policy == 2 and flow.data:
         keys = innermost_keys(flow.data)
+    if flow.data and (policy == 0 or (policy == 2 and not any(keys.source + keys.destination))):
+        keys = FlowKeys(*ip_multipath_l3_keys(flow.data))
     if policy != 1 and len(keys.source) == 4:
         keys = FlowKeys(keys.source, keys.destination)
     elif policy == 2:

@@ -370,3 +370,18 @@ def test_the_trace_says_what_decided() -> None:
     assert first.say == "who has 198.51.100.1, says 192.0.2.77 (02:00:00:00:01:77): not answered (arp_ignore)"
     assert isinstance(first.values, dict)
     assert (first.values["arp_ignore"], first.values["spa"]) == (1, "192.0.2.77")
+
+
+@pytest.mark.parametrize(
+    ("policy", "answered"),
+    [(0, [0, 1, 4, 6, 8, 9, 10, 14]), (1, list(range(16))), (2, [0, 1, 4, 6, 8, 9, 10, 14]), (3, [])],
+)
+def test_a_question_is_hashed_as_if_it_were_a_datagram(policy: int, answered: list[int]) -> None:
+    """Whose way leads out by another link is answered for: seen on 6.18, by the last byte of who asks."""
+    net = host(
+        net={"net.ipv4.fib_multipath_hash_seed": 84220, "net.ipv4.fib_multipath_hash_policy": policy},
+        sysctl={"proxy_arp": 1},
+        routes=["10.11.0.0/16 nexthop via 192.0.2.9 dev eth0 nexthop via 198.51.100.9 dev eth1"],
+    )
+    asked = [request("0a0b0005", sender="0a010007", sha=f"0201000001{last:02x}") for last in range(16)]
+    assert [last for last, packet in enumerate(asked) if replies(came(packet, net))] == answered
