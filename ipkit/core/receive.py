@@ -145,8 +145,6 @@ def ip_rcv_finish_core(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> S
     """
     route = skb.route
     if route is None:
-        if skb.frag_list:
-            pull_for_demux(skb, net.host)
         looked_up = _routed(skb, net, trace)
         if isinstance(looked_up, Refused):
             return _refused(skb, looked_up, net, trace)
@@ -180,6 +178,8 @@ def _refused(skb: SkBuff, refused: Refused, net: NetNamespace, trace: Trace | No
 
 def _routed(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> Route | Refused:
     """Return where a datagram goes, from memory where one like it was asked about before."""
+    if skb.frag_list:
+        pull_for_demux(skb, net.host)
     routing = net.routing
     dev = came_by(skb) if routing.tables.vrfs else skb.dev
     if trace is not None:

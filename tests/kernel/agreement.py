@@ -15,14 +15,14 @@ def disagreements(which: Scenario) -> list[str]:
     found = []
     parts = PARTS if watcher() else ("out", "counters")
     for step, kernel, model in zip(which.steps, Kernel().play(which), Model().play(which), strict=True):
-        found += differences(step, _sorted(step, kernel), _sorted(step, model), parts)
+        found += differences(step, in_any_order(step, kernel), in_any_order(step, model), parts)
         ours, theirs = drops_of(step, model), drops_of(step, kernel)
         if watcher() and ours != theirs:
             found.append(f"step {step.number} ({step.note}) drops:\n  {theirs}\n  {ours}")
     return found
 
 
-def _sorted(step: Step, seen: Observed) -> Observed:
+def in_any_order(step: Step, seen: Observed) -> Observed:
     """Return what was seen; timers of one moment go off in any order."""
     if isinstance(step.action, Wait):
         seen.out = sorted(Frame(dev, data[:14] + without_own_id(data[14:])) for dev, data in seen.out)

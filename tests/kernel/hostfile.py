@@ -130,6 +130,8 @@ def _value(value: object) -> str:
             return "true" if value else "false"
         case str():
             return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        case Mapping():
+            return "{" + ", ".join(f"{key} = {_value(item)}" for key, item in value.items()) + "}"
         case Sequence():
             items = [_value(item) for item in value]
             return "[" + ", ".join(items) + "]" if len(items) < 2 else "[\n    " + ",\n    ".join(items) + ",\n]"

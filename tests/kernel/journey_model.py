@@ -110,23 +110,23 @@ def received(net: NetNamespace, host: HostConfig, came: tuple[str, bytes], now_n
         pass
     is_ipv4 = (at := ipv4_at(ETHERNET, frame, 0, len(frame))) != NOT_IPV4
     if not is_ipv4 and (at := arp_at(ETHERNET, frame, 0, len(frame))) == NOT_ARP:
-        return _seen(journal)
+        return seen_in(journal)
     link = vlan_do_receive(vlan_tags(ETHERNET, frame, 0, len(frame)), host.links[dev], vlans_of(host))
     kind = PacketType.OTHERHOST if link is None else eth_type_trans(ETHERNET, frame, 0, link, host)
     skb = SkBuff(frame[at:], dev if link is None else link.name, kind, now_ns, cb=IpControlBlock(iif=dev))
     come_in = run if is_ipv4 else run_arp
     come_in(skb, net, journal)
-    return _seen(journal)
+    return seen_in(journal)
 
 
 def _waited(net: NetNamespace, now_ns: int) -> Observed:
     journal = Journal(steps=[])
     for _ in let_timers_fire(net, now_ns, lambda: journal):
         pass
-    return _seen(journal)
+    return seen_in(journal)
 
 
-def _seen(journal: Journal) -> Observed:
+def seen_in(journal: Journal) -> Observed:
     steps = journal.steps or []
     ends = (*journal.ends, *journal.looped, *(lost.end for lost in journal.lost))
     return Observed(

@@ -310,3 +310,18 @@ def test_local_in_may_drop(kernel: KernelProfile) -> None:
     assert isinstance(end, Drop)
     assert end.reason.value == "NETFILTER_DROP"
     assert counted(journal) == {}
+
+
+@both
+@pytest.mark.parametrize(("dst", "listens"), [("10.0.0.1", True), ("10.0.0.255", False)])
+def test_connection_tracking_finds_a_bad_checksum_before_any_socket_is_looked_for(
+    dst: str, listens: bool, kernel: KernelProfile
+) -> None:
+    """Seen on 6.18; without it a reader or the lack of one is found first."""
+    data = local(udp(bytes(100), src="10.0.0.5", dst=dst, dport=53, checksum=1), dst=dst)
+    listen = [{"proto": "udp", "port": 53}] if listens else []
+    ends = [came(data, two_arms(kernel, listen=listen, conntrack=tracked)).ends[0] for tracked in (True, False)]
+    assert ends[0] == Drop(DropReason.UDP_CSUM, "__udp4_lib_rcv")
+    assert ends[1] == (
+        Drop(DropReason.UDP_CSUM, "udp_recvmsg") if listens else Drop(DropReason.NOT_SPECIFIED, "__udp4_lib_rcv")
+    )
