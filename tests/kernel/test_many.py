@@ -8,10 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.kernel.events import watcher
-from tests.kernel.journey_model import PARTS, Model, drops_of
-from tests.kernel.machines import Kernel
-from tests.kernel.normalise import differences
+from tests.kernel.agreement import disagreements
 from tests.kernel.recordings import Inject, Observed, Scenario, Step
 from tests.support.packets import (
     ICMP,
@@ -164,17 +161,6 @@ def about_groups(random: Random) -> bytes:
     more = bytes(random.choice((0, 0, 2, 4, 8)))
     message = bytes((kind, random.choice((0, 0, 100)), 0, 0)) + address(group) + more
     return message[:2] + u16(rfc1071(message)) + message[4:]
-
-
-def disagreements(played: Scenario) -> list[str]:
-    found = []
-    parts = PARTS if watcher() else ("out", "counters")
-    for step, kernel, model in zip(played.steps, Kernel().play(played), Model().play(played), strict=True):
-        found += differences(step, kernel, model, parts)
-        ours, theirs = drops_of(step, model), drops_of(step, kernel)
-        if watcher() and ours != theirs:
-            found.append(f"step {step.number} ({step.note}) drops:\n  {theirs}\n  {ours}")
-    return found
 
 
 @pytest.mark.parametrize("name", HOSTS)

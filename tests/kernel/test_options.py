@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import pytest
 
-from tests.kernel.events import watcher
-from tests.kernel.journey_model import PARTS, Model, drops_of
+from tests.kernel.agreement import disagreements
+from tests.kernel.journey_model import Model
 from tests.kernel.machines import Kernel
-from tests.kernel.normalise import differences, without_own_id
+from tests.kernel.normalise import without_own_id
 from tests.kernel.recordings import Inject, Observed, Scenario, Step, Wait
 from tests.support.packets import ICMP, TCP, UDP, address, eth, icmp, ip, tcp, udp
 
@@ -154,17 +154,6 @@ def filler(random: Random) -> bytes:
 
 
 ONE_OPTION: Final = (route_option, route_option, route_option, timestamp_option, timestamp_option, other_option, filler)
-
-
-def disagreements(played: Scenario) -> list[str]:
-    found = []
-    parts = PARTS if watcher() else ("out", "counters")
-    for step, kernel, model in zip(played.steps, Kernel().play(played), Model().play(played), strict=True):
-        found += differences(step, kernel, model, parts)
-        ours, theirs = drops_of(step, model), drops_of(step, kernel)
-        if watcher() and ours != theirs:
-            found.append(f"step {step.number} ({step.note}) drops:\n  {theirs}\n  {ours}")
-    return found
 
 
 @pytest.mark.parametrize("name", HOSTS)

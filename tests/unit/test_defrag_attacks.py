@@ -262,7 +262,7 @@ def test_a_million_datagrams_that_never_finish_stay_below_the_threshold(kernel: 
         assert len(bench.queues.queues) < 500
         bench.exits.clear()
         bench.fallen.clear()
-    assert max(rates[1:]) < 4 * min(rates[1:])
+    assert min(rates[3:]) < 4 * min(rates[:2])  # a busy machine slows one of them, a growing cost all that come late
 
 
 @BOTH
