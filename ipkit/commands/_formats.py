@@ -16,7 +16,8 @@ from ipkit.core.lanes import Row
 TABLE_ROWS: Final = 1000
 """A table ends and the next begins after so many rows, so that memory stays bounded."""
 
-json_text: Final = json.JSONEncoder(separators=(", ", ": ")).encode
+json_text: Final = json.JSONEncoder(separators=(", ", ": "), default=dict).encode
+"""A value as JSON; a mapping that is not a dict, such as one that is read-only, is an object as well."""
 
 
 class Sink(Protocol):

@@ -12,6 +12,10 @@ from ipkit.core.lanes import Row
 
 INDENT: Final = "|  "
 ARROW: Final = "|-->"
+LINE_WIDTH: Final = 79
+
+MOST_COUNTERS: Final = 3
+"""How many counters are shown of one way to end: the first screen is for many ways."""
 
 
 def emitted_shown(value: object) -> str:
@@ -89,7 +93,11 @@ def conclusion(summary: Mapping[str, object], table_format: str) -> str:
     verdicts: Any = summary.get("verdicts", [])
     counters: Any = summary.get("counters", {})
     notes: Any = summary.get("notes", [])
-    rest = {key: value for key, value in summary.items() if key not in ("verdicts", "counters", "notes")}
+    kinds: Any = summary.get("emitted_kinds", {})
+    apart = ("verdicts", "counters", "notes", "emitted_kinds")
+    rest = {key: value for key, value in summary.items() if key not in apart}
+    if kinds:
+        rest["emitted"] = f"{rest['emitted']} (" + ", ".join(f"{kind} {n}" for kind, n in kinds.items()) + ")"
     text = summary_text(rest, table_format)
     if verdicts:
         several = len({line["file"] for line in verdicts}) > 1
@@ -102,11 +110,14 @@ def conclusion(summary: Mapping[str, object], table_format: str) -> str:
     if counters:
         cells = [[name, str(amount)] for name, amount in counters.items()]
         text += "\n" + drawn(["counter", "moved"], cells, table_format) + "\n"
-    return text + "".join(f"{note}\n" for note in notes)
+    return text + "".join(f"{line}\n" for note in notes for line in wrap(note, LINE_WIDTH))
 
 
 def _verdict_cells(line: Mapping[str, Any], *, several: bool) -> list[str]:
     first = f"{line['file']}:{line['first']}" if several else str(line["first"])
     verdict = "\n".join((line["verdict"], *([f"  {line['reason']}"] if "reason" in line else [])))
-    func = "\n".join((line.get("func", "-"), *(f"  {name}" for name in line.get("mib", ()))))
+    mibs = line.get("mib", ())
+    if len(mibs) > MOST_COUNTERS:
+        mibs = (*mibs[: MOST_COUNTERS - 1], f"and {len(mibs) - MOST_COUNTERS + 1} more")
+    func = "\n".join((line.get("func", "-"), *(f"  {name}" for name in mibs)))
     return [verdict, func, str(line["count"]), f"{line['share']:.1%}", first]

@@ -211,10 +211,11 @@ class Report:
 
 
 def drawn(headings: Sequence[str], cells: Sequence[Sequence[str]], table_format: str) -> str:
-    """Draw one table; what looks like a number is left as it is written."""
-    from tabulate import tabulate
+    """Draw one table; what looks like a number is left as it is written, and a column is as wide as its words."""
+    import tabulate
 
-    return tabulate(cells, headings, tablefmt=table_format, disable_numparse=True)
+    tabulate.MIN_PADDING = 0
+    return tabulate.tabulate(cells, headings, tablefmt=table_format, disable_numparse=True)
 
 
 def summary_text(summary: Mapping[str, object], table_format: str = "simple") -> str:

@@ -22,7 +22,9 @@ from ipkit.core.forward_report import (
     emitted_keys,
     ending_keys,
     ending_of,
+    kinds_keys,
     trace_keys,
+    waiting_notes,
 )
 from ipkit.core.frames import Frame, FrameBatch
 from ipkit.core.host.config import HostConfig, Link, LinkKind
@@ -132,6 +134,7 @@ class ForwardLane:
         self._looked_at = every if options.only or self._tracing else frozenset({"dropped"})
         self._told = {RowWish.NONE: frozenset[str](), RowWish.LOOK: self._looked_at, RowWish.ALL: every}[wish]
         self._seen = dict.fromkeys(("frames", "ipv4", "arp", "other", "outgoing", "emitted", "gso"), 0)
+        self._kinds: dict[str, int] = {}  # of what was emitted, but for packets
         self._now = ALWAYS
         self._last: _Seen | None = None
 
@@ -179,7 +182,7 @@ class ForwardLane:
         summary: dict[str, RowValue] = {key: seen[key] for key in ("frames", "ipv4", "other")}
         summary |= {key: seen[key] for key in ("arp", "outgoing") if seen[key]}
         summary |= self._tally.by_verdict()
-        summary |= {"emitted": seen["emitted"]}
+        summary |= {"emitted": seen["emitted"]} | kinds_keys(seen["emitted"], self._kinds)
         summary |= {"gso": seen["gso"]} if seen["gso"] else {}
         summary |= {"kernel": self._options.host.kernel.name, "verdicts": self._tally.rows()}
         if self._options.counters:
@@ -201,7 +204,8 @@ class ForwardLane:
             dev, address = next(iter(assumed))
             at_least = "" if len(assumed) < MOST_ASSUMED else "at least "
             more = f" and {at_least}{len(assumed) - 1} more" if len(assumed) > 1 else ""
-            notes.append(f"neighbours not described got made-up addresses: {address_text(address)} dev {dev}{more}")
+            notes.append(f"unknown neighbours got made-up addresses: {address_text(address)} dev {dev}{more}")
+        notes += waiting_notes(self._net)
         if self._seen["gso"]:
             notes.append(f"{self._seen['gso']} segmentation-offload frames forwarded as one frame each")
         return notes
@@ -325,6 +329,9 @@ class ForwardLane:
         if bare:
             journal.emitted = [one for one in journal.emitted if one.kind is not EmittedKind.ARP]
         self._seen["emitted"] += len(journal.emitted)
+        for one in journal.emitted:
+            if one.kind is not EmittedKind.PACKET:
+                self._kinds[one.kind.value] = self._kinds.get(one.kind.value, 0) + 1
         if not self._options.keeps_frames:
             return
         for dev, _, length, link_header, payload in journal.emitted:

@@ -12,9 +12,10 @@ from typing import Final, NamedTuple
 import ipkit.core
 from ipkit.core.lanes import RowValue
 from ipkit.core.outcome.counters import Counted, Mib
-from ipkit.core.outcome.journal import Emitted, End, Journal, Step
+from ipkit.core.outcome.journal import Emitted, EmittedKind, End, Journal, Step
 from ipkit.core.outcome.verdict import Delivered, Drop, Queued, Stolen, Transmitted
 from ipkit.core.receive import ECN_MIBS
+from ipkit.core.state.netns import NetNamespace
 
 VERDICTS: Final = ("forwarded", "delivered", "dropped", "queued", "stolen")
 TIMER: Final = "timer"
@@ -123,6 +124,29 @@ def ending_keys(ending: Ending) -> dict[str, RowValue]:
 def emitted_keys(emitted: Iterable[Emitted]) -> list[Mapping[str, RowValue]]:
     """Return what a packet brought onto the wires."""
     return [{"dev": one.dev, "kind": one.kind.value, "length": one.length} for one in emitted]
+
+
+def kinds_keys(emitted: int, others: Mapping[str, int]) -> dict[str, RowValue]:
+    """Return how many frames of each kind were put on wires, where not all are packets."""
+    if not others:
+        return {}
+    counts = {EmittedKind.PACKET.value: emitted - sum(others.values()), **others}
+    return {"emitted_kinds": {kind.value: counts[kind.value] for kind in EmittedKind if counts.get(kind.value)}}
+
+
+def waiting_notes(net: NetNamespace) -> list[str]:
+    """Return what the end of the capture has left waiting."""
+    packets = sum(len(entry.waiting) for entry in net.neighbours.entries.values())
+    waiting = [
+        _counted(len(net.frags.queues), "datagram", "for fragments"),
+        _counted(packets, "packet", "for a neighbour"),
+    ]
+    said = " and ".join(words for words in waiting if words)
+    return [f"still waiting at the end: {said}"] if said else []
+
+
+def _counted(amount: int, what: str, rest: str) -> str:
+    return f"{amount} {what}{'s' * (amount > 1)} {rest}" if amount else ""
 
 
 def trace_keys(steps: Iterable[Step]) -> list[Mapping[str, RowValue]]:

@@ -208,7 +208,7 @@ class _Journey:
         """Do a stage and write down what it did."""
         trace: Trace = []
         result = act(skb, self._net, trace)
-        self.write(self._depth, (stage, told_outcome(result), {}))
+        self.write(self._depth, (stage, *told_outcome(result, skb)))
         for step in trace:
             self.write(self._depth + 1 + below_routing(step[0]), step)
         return result

@@ -317,6 +317,8 @@ def _fragmented(skb: SkBuff, net: NetNamespace, mtu: int, out: Output) -> int:
 
     def output(fragment: bytes) -> int:
         template.data = fragment
+        if skb.on_wire:
+            template.on_wire = fragment[2] << 8 | fragment[3]
         error = ip_finish_output2(template, net, out)
         if error:
             refused.append(error)

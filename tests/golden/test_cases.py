@@ -28,6 +28,7 @@ CASES = sorted(path.parent for path in HERE.glob("*/cmd"))
 OWN = {"cmd", "stdout", "stderr", "exit"}
 ENVIRONMENT = {
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    "PYTHONPATH": str(ROOT),  # the program that stands beside these tests, whichever is installed
     "LC_ALL": "C.UTF-8",
     "TERM": "dumb",
 }

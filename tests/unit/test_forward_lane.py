@@ -9,7 +9,7 @@ import pytest
 from ipkit.core.forward_lane import AtEnd, Detail, ForwardLane, ForwardOptions
 from ipkit.core.frames import Frame, FrameBatch
 from ipkit.core.host.build import build_host, builtin_host
-from ipkit.core.host.kernel import LINUX_4_14
+from ipkit.core.host.kernel import LINUX_4_14, LINUX_6_18
 from ipkit.core.lanes import Row, RowWish
 from ipkit.errors import HostError
 from tests.support.batches import batch_of
@@ -229,3 +229,34 @@ def test_a_counter_that_moved_often_for_one_packet_is_named_once() -> None:
     assert which.summary()["counters"]["IpReasmFails"] > 20  # type: ignore[index]
     assert {tuple(row["mib"]) for row in rows} == {("IpReasmReqds",), ("IpReasmReqds", "IpReasmFails")}  # type: ignore[arg-type]
     assert len(which.summary()["verdicts"]) == 2  # type: ignore[arg-type]
+
+
+def test_a_summary_says_of_what_kind_the_frames_are() -> None:
+    datagrams = [TRANSIT, ip(bytes(3000), src="192.0.2.9", dst="198.51.100.9"), ip(b"", src="192.0.2.9", ttl=1)]
+    which = lane()
+    through(which, batch_of([eth(data) for data in datagrams]))
+    assert which.summary()["emitted"] == 5
+    assert which.summary()["emitted_kinds"] == {"packet": 1, "fragment": 3, "icmp": 1}
+    plain = lane()
+    through(plain, batch_of([eth(TRANSIT)]))
+    assert "emitted_kinds" not in plain.summary()
+
+
+def test_what_waits_at_the_end_is_said() -> None:
+    links = {"eth0": {"addr": ["192.0.2.1/24"]}, "eth1": {"addr": ["198.51.100.1/24"]}}
+    which = lane(host={"sysctl": {"net.ipv4.ip_forward": 1}, "link": links, "neigh_default": "resolve"})
+    pieces = [ip(bytes(8), src="192.0.2.9", dst="192.0.2.1", ident=number, mf=True) for number in (1, 2)]
+    through(which, batch_of([eth(data) for data in (*pieces, TRANSIT)]))
+    assert which.summary()["notes"] == [
+        "still waiting at the end: 2 datagrams for fragments and 1 packet for a neighbour"
+    ]
+
+
+def test_fragments_of_what_the_capture_cut_count_with_their_whole_length() -> None:
+    config = builtin_host(LINUX_6_18)
+    which = ForwardLane(ForwardOptions(config, counters=True), RowWish.ALL)
+    data = ip(bytes(1980), src="192.0.2.9", dst="198.51.100.9")
+    through(which, batch_of([eth(data)[:60]], on_wire=[14 + 2000]))
+    counters = which.summary()["counters"]
+    assert isinstance(counters, dict)
+    assert counters["IpExtOutOctets"] == 2020
