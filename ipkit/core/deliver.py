@@ -111,7 +111,7 @@ def ip_local_deliver_finish(skb: SkBuff, net: NetNamespace, trace: Trace | None)
     Exits: Delivered; Drop(XFRM_POLICY, IP_NOPROTO, every reason of the protocols)
     """
     protocol = skb.data[9]
-    raw = raw_local_deliver(net.host, protocol)
+    raw = raw_local_deliver(skb, net.host, protocol)
     if trace is not None:
         say = f"protocol {protocol}: {raw or 'no'} raw socket{'s' * (raw > 1)}"
         trace.append(("raw_local_deliver", say, {"protocol": protocol, "sockets": raw}))

@@ -144,14 +144,16 @@ def icmp_socket_deliver(came: IcmpMessage, info: int, net: NetNamespace, trace: 
     if kind == icmp.REDIRECT or (kind, code) == (icmp.DEST_UNREACH, icmp.FRAG_NEEDED):
         for flow in _flows_of(header, quoted, came.skb, net):
             requests += _learn(came, flow, info, net, trace)
-    unheard = header.protocol == PROTO_TCP or (header.protocol in UDP_LIKE and not _has_port(header, quoted, net))
+    unheard = header.protocol == PROTO_TCP or (
+        header.protocol in UDP_LIKE and not _has_port(header, quoted, came.skb, net)
+    )
     return HEARD._replace(mibs=(Mib.ICMP_IN_ERRORS,) if unheard else (), requests=requests)
 
 
-def _has_port(header: Ipv4Header, quoted: bytes, net: NetNamespace) -> bool:
+def _has_port(header: Ipv4Header, quoted: bytes, skb: SkBuff, net: NetNamespace) -> bool:
     """Tell whether a socket has the port that the quoted packet came from."""
     at = header.header_bytes
-    return is_open(net.host, header.protocol, quoted[at] << 8 | quoted[at + 1])
+    return is_open(skb, net.host, header.protocol, quoted[at] << 8 | quoted[at + 1])
 
 
 def _flows_of(header: Ipv4Header, quoted: bytes, skb: SkBuff, net: NetNamespace) -> list[OutputFlow]:
@@ -161,8 +163,8 @@ def _flows_of(header: Ipv4Header, quoted: bytes, skb: SkBuff, net: NetNamespace)
     """
     flow = OutputFlow(header.daddr, header.saddr, protocol=header.protocol, now_ns=skb.tstamp_ns)
     protocol, flows = header.protocol, []
-    heard = protocol in UDP_LIKE and _has_port(header, quoted, net)
-    if heard or raw_local_deliver(net.host, protocol):
+    heard = protocol in UDP_LIKE and _has_port(header, quoted, skb, net)
+    if heard or raw_local_deliver(skb, net.host, protocol):
         flows.append(flow)
     if protocol == PROTO_ICMP and quoted[header.header_bytes] == icmp.ECHOREPLY:
         mark = skb.mark if net.host.net.fwmark_reflect else 0

@@ -44,7 +44,7 @@ def tcp_v4_rcv(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResu
     pseudo = pseudo_header_sum(header.saddr, header.daddr, PROTO_TCP, length)
     if not (skb.on_wire or skb.gso_size) and csum_fold(pseudo + csum_partial(skb.data[at:])):
         return StageResult(Drop(DropReason.TCP_CSUM, RCV))
-    listens = is_open(net.host, PROTO_TCP, segment.dest)
+    listens = is_open(skb, net.host, PROTO_TCP, segment.dest)
     if trace is not None:
         who = "a socket listens" if listens else "nobody listens"
         trace.append((RCV, f"port {segment.dest}: {who}", {"port": segment.dest, "listens": listens}))

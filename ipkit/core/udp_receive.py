@@ -49,7 +49,7 @@ def udp_rcv(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:
     if udp.len > length or udp.len < UDP_HEADER_BYTES:
         return StageResult(Drop(DropReason.PKT_TOO_SMALL, RCV), (Mib.UDP_IN_ERRORS,))
     to_many = skb.route is not None and bool(skb.route.flags & TO_MANY)
-    listens = is_open(net.host, PROTO_UDP, udp.dest)
+    listens = is_open(skb, net.host, PROTO_UDP, udp.dest)
     sound = not udp.check or bool(skb.on_wire) or _verifies(skb.data, at, udp.len)
     if trace is not None:
         who = "a socket listens" if listens else "nobody listens"

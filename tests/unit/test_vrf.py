@@ -10,9 +10,10 @@ from ipkit.core.host.build import build_host
 from ipkit.core.host.kernel import LINUX_4_14, LINUX_6_18, KernelProfile
 from ipkit.core.outcome.verdict import Delivered, Drop, Queued, Transmitted
 from ipkit.core.state.netns import NetNamespace, namespace_of
+from ipkit.errors import HostError
 from tests.support.journeys import KERNELS, came, counted, icmp, out
 from tests.support.packets import icmp as message
-from tests.support.packets import ip, udp
+from tests.support.packets import ip, tcp, udp
 
 both = pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)
 
@@ -171,3 +172,31 @@ def test_a_report_names_the_link_and_a_trace_both(kernel: KernelProfile) -> None
     steps = {step.func: step for step in journal.steps or ()}
     assert steps["l3mdev_ip_rcv"].say == "t0 is in blue"
     assert "iif t0" in steps["ip_route_input_noref"].say
+
+
+LISTENERS = [{"proto": "udp", "port": 53}, {"proto": "tcp", "port": 80}, {"proto": "raw", "number": 99}]
+TO_53 = udp(b"x", src="10.0.0.5", dst="10.0.0.1", dport=53)
+TO_80 = tcp(src="10.0.0.5", dst="10.0.0.1", dport=80)
+
+
+def taken(payload: bytes, proto: int, net: NetNamespace) -> bool:
+    (end,) = came(to("10.0.0.1", payload, proto=proto), net).ends
+    return isinstance(end, Delivered)
+
+
+@both
+@pytest.mark.parametrize(("payload", "proto", "knob"), [(TO_53, 17, "udp"), (TO_80, 6, "tcp")])
+def test_a_socket_outside_takes_what_came_by_a_vrf_where_it_may(
+    payload: bytes, proto: int, knob: str, kernel: KernelProfile
+) -> None:
+    assert not taken(payload, proto, blue(kernel, listen=LISTENERS))
+    assert taken(payload, proto, blue(kernel, listen=LISTENERS, sysctl={f"net.ipv4.{knob}_l3mdev_accept": 1}))
+
+
+def test_raw_sockets_take_it_unless_told_not_to() -> None:
+    for kernel in KERNELS:
+        assert taken(b"12345678", 99, blue(kernel, listen=LISTENERS))
+    refusing = blue(LINUX_6_18, listen=LISTENERS, sysctl={"net.ipv4.raw_l3mdev_accept": 0})
+    assert not taken(b"12345678", 99, refusing)
+    with pytest.raises(HostError, match="raw_l3mdev_accept"):
+        blue(LINUX_4_14, sysctl={"net.ipv4.raw_l3mdev_accept": 0})

@@ -270,6 +270,13 @@ class RawErrors(Enum):
     REFUSED = "counted as InErrors"
 
 
+class RawSocketsInVrfs(Enum):
+    """Whether raw sockets that are bound to no device take what came in by a VRF."""
+
+    ALWAYS = "they do"
+    SYSCTL = "raw_l3mdev_accept"
+
+
 class IcmpProbe(Enum):
     """Whether icmp_echo_enable_probe exists."""
 
@@ -439,6 +446,7 @@ class KernelProfile:
     pmtu_floor: PmtuFloor
     raw_errors: RawErrors
     icmp_probe: IcmpProbe
+    raw_sockets_in_vrfs: RawSocketsInVrfs
     vrf_key: VrfKey
     vrf_settings: VrfSettings
     post_routing_input: PostRoutingInput
@@ -498,6 +506,7 @@ LINUX_4_14: Final = KernelProfile(
     pmtu_floor=PmtuFloor.RAISES,
     raw_errors=RawErrors.HEARD,
     icmp_probe=IcmpProbe.ABSENT,
+    raw_sockets_in_vrfs=RawSocketsInVrfs.ALWAYS,
     vrf_key=VrfKey.REPLACES_DEVICE,
     vrf_settings=VrfSettings.VRF,
     post_routing_input=PostRoutingInput.NONE,
@@ -557,6 +566,7 @@ LINUX_6_18: Final = replace(
     pmtu_floor=PmtuFloor.NEVER_RAISES,
     raw_errors=RawErrors.REFUSED,
     icmp_probe=IcmpProbe.SYSCTL,
+    raw_sockets_in_vrfs=RawSocketsInVrfs.SYSCTL,
     vrf_key=VrfKey.OWN_KEY,
     vrf_settings=VrfSettings.LINK,
     post_routing_input=PostRoutingInput.INPUT_DEVICE,

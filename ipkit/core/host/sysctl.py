@@ -19,6 +19,7 @@ from ipkit.core.host.kernel import (
     MultipathPolicies,
     PolicyKnobs,
     PriorityByTos,
+    RawSocketsInVrfs,
 )
 
 HZ: Final = 250
@@ -59,6 +60,10 @@ def _has_all_policies(kernel: KernelProfile) -> bool:
 
 def _last_policy(kernel: KernelProfile) -> int:
     return kernel.multipath_policies.value
+
+
+def _has_raw_accept(kernel: KernelProfile) -> bool:
+    return kernel.raw_sockets_in_vrfs is RawSocketsInVrfs.SYSCTL
 
 
 def _has_probe(kernel: KernelProfile) -> bool:
@@ -150,6 +155,9 @@ class NetConf:
     ip_early_demux: int = _net(1, 0, 255)
     tcp_early_demux: int = _net(1, 0, 255)
     udp_early_demux: int = _net(1, 0, 255)
+    tcp_l3mdev_accept: int = _net(0, 0, 1)
+    udp_l3mdev_accept: int = _net(0, 0, 1)
+    raw_l3mdev_accept: int = _net(1, 0, 1, in_kernel=_has_raw_accept)
     ip_forward_use_pmtu: int = _net(0, 0, 255)
     ip_forward_update_priority: int = _net(1, 0, 1, in_kernel=_has_update_priority)
     ip_no_pmtu_disc: int = _net(0, 0, 255)
