@@ -41,8 +41,10 @@ SCENARIOS: Final = [name for name in names() if any(isinstance(step.action, Inje
 
 OTHER_STACKS: Final = re.compile(
     "arp_rcv|llc_rcv|ip6_rcv_core|__netif_receive_skb_core|inet_frag_rbtree_purge|skb_release_data"
+    "|tun_net_xmit|__dev_queue_xmit"
 )
-"""Functions that drop what is not IPv4, or fragments that came before and what is made of them."""
+"""Functions that drop what is not IPv4, fragments that came before and what is made of them, or
+what a device without a reader is given: none of those here is one."""
 
 INLINED: Final = {
     "ip_rcv_finish": "ip_rcv_finish_core",
