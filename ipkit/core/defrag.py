@@ -211,6 +211,10 @@ def ip_defrag(skb: SkBuff, user: int, vif: int, frags: FragQueues) -> Defragged:
     key = (fields[8], fields[3], fields[6], user, vif)
     frags.now_ns = max(frags.now_ns, skb.tstamp_ns)
     exit_, queue, fallen = take(frags, key, fragment, kernel_policy(frags.kernel))
+    if frags.ended is not None:
+        frags.ended += [(each.queue, each.exit) for each in fallen]
+        if exit_.fate is Fate.LOST and queue is not None:
+            frags.ended.append((queue, exit_))
     mibs = (Mib.REASM_REQDS, *exit_.mibs, *(mib for each in fallen for mib in each.exit.mibs))
     if exit_.fate is Fate.QUEUED:
         return Defragged(WAITS, mibs, fallen)

@@ -33,6 +33,7 @@ from ipkit.core.lanes import LaneResult, ReportRow, RowValue, RowWish
 from ipkit.core.link_header import wire_of
 from ipkit.core.link_receive import NOT_ARP, NOT_IPV4, arp_at, ipv4_at
 from ipkit.core.outcome.counters import Counted
+from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.journal import EmittedKind, Journal
 from ipkit.core.outcome.verdict import Transmitted
 from ipkit.core.rows import arp_keys, frame_keys, header_keys, time_text
@@ -108,6 +109,15 @@ class _Note:
     told: bool = False  # that it waited in vain
 
 
+class _Late(NamedTuple):
+    """A frame that waited in vain, and by which link it was to leave."""
+
+    note: object
+    skb: SkBuff
+    ending: Ending
+    dev: str = ""
+
+
 @dataclass(slots=True)
 class _Decided:
     """What a batch has come to so far."""
@@ -124,6 +134,7 @@ class ForwardLane:
         self._wish = wish
         self._host = options.host
         self._net = namespace_of(options.host, options.seed)
+        self._net.frags.ended = []
         self._links = _Links(options)
         self._vlans = vlans_of(options.host)
         self._wires = {dev: wire_of(options.host, dev) for dev in options.host.links}
@@ -272,30 +283,47 @@ class ForwardLane:
         if ending.verdict in self._told:
             looked_at = ending.verdict in self._looked_at
             rows.append(ReportRow(looked_at, self._row(batch, received, ending, journal)))
-        if journal.waiting:
-            note = _Note(batch.file, batch.first_number + row, batch.interfaces[batch.interface[row]])
+        if ending.verdict == "queued":
+            skb.note = note = _Note(batch.file, batch.first_number + row, batch.interfaces[batch.interface[row]])
             for waiting in journal.waiting:
                 waiting.note = note
         if journal.lost:
             self._tell_lost(journal, self._now, rows)
+        if self._net.frags.ended:
+            self._tell_fallen(self._now, rows)
 
     def _tell_lost(self, journal: Journal, now_ns: int, rows: list[ReportRow]) -> None:
-        """Report those packets once more that had been waiting in vain: by their own numbers, as of now."""
+        """Report those packets once more that had been waiting for a neighbour in vain."""
         for waiting, end in journal.lost:
-            note, skb = waiting.note, waiting.skb
-            if not isinstance(note, _Note) or note.told:
-                continue  # one of the host's own, or another fragment of the same
-            note.told = True
-            ending = Ending("dropped", end.reason.value, end.func)
-            self._tally.add(ending, note.file, note.number)
-            if ending.verdict not in self._told:
-                continue
-            keys: dict[str, RowValue] = {"file": note.file, "frame": note.number, "time": time_text(now_ns)}
-            if note.interface is not None:
-                keys["iface"] = note.interface
-            keys |= header_keys(skb.data, 0, len(skb.data)) | {"length": skb.length} | ending_keys(ending)
-            keys |= {"iif": skb.cb.iif, "dev": skb.dev}
-            rows.append(ReportRow(ending.verdict in self._looked_at, keys))
+            late = _Late(waiting.note, waiting.skb, Ending("dropped", end.reason.value, end.func), waiting.skb.dev)
+            self._tell_late(late, now_ns, rows)
+
+    def _tell_fallen(self, now_ns: int, rows: list[ReportRow]) -> None:
+        """Report those fragments once more whose datagram never became whole."""
+        ended, self._net.frags.ended = self._net.frags.ended or (), []
+        for queue, exit_ in ended:
+            ending = Ending("dropped", (exit_.reason or DropReason.NOT_SPECIFIED).value, exit_.func)
+            for piece in queue.pieces:
+                if isinstance(piece.tag, SkBuff):
+                    self._tell_late(_Late(piece.tag.note, piece.tag, ending), now_ns, rows)
+
+    def _tell_late(self, late: _Late, now_ns: int, rows: list[ReportRow]) -> None:
+        """Report a frame once more: by its own number, as of now."""
+        note, skb, ending, dev = late
+        if not isinstance(note, _Note) or note.told:
+            return  # one of the host's own, or another fragment of the same
+        note.told = True
+        self._tally.add(ending, note.file, note.number)
+        if ending.verdict not in self._told:
+            return
+        keys: dict[str, RowValue] = {"file": note.file, "frame": note.number, "time": time_text(now_ns)}
+        if note.interface is not None:
+            keys["iface"] = note.interface
+        keys |= header_keys(skb.data, 0, len(skb.data)) | {"length": skb.length} | ending_keys(ending)
+        keys["iif"] = skb.cb.iif
+        if dev:
+            keys["dev"] = dev
+        rows.append(ReportRow(ending.verdict in self._looked_at, keys))
 
     def _row(self, batch: FrameBatch, received: _Received, ending: Ending, journal: Journal) -> Mapping[str, RowValue]:
         skb, row, at, _ = received
@@ -357,6 +385,8 @@ class ForwardLane:
                 rows.append(ReportRow(TIMER in self._looked_at, _timer_row(fired, like.file)))
             if journal.lost:
                 self._tell_lost(journal, fired.due_ns, rows)
+            if self._net.frags.ended:
+                self._tell_fallen(fired.due_ns, rows)
 
 
 def _timer_row(fired: Fired, file: str) -> dict[str, RowValue]:

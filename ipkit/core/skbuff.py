@@ -99,6 +99,7 @@ class SkBuff:
     gso_size: int = 0
     mark: int = 0
     on_wire: int = 0  # bytes of the datagram on the wire where the capture kept fewer; 0: all of them are here
+    note: object = None  # by what whoever reports knows the frame, where it waits
 
     @property
     def length(self) -> int:

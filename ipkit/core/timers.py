@@ -57,6 +57,8 @@ def _given_up(fallen: Fallen, net: NetNamespace, journal: Journal) -> Fired:
     """End a queue of fragments, and tell the source if the first of them is there."""
     for mib in fallen.exit.mibs:
         journal.counters[mib] = journal.counters.get(mib, 0) + 1
+    if net.frags.ended is not None:
+        net.frags.ended.append(fallen)
     due = owed_for_timeout(fallen.queue, net)
     if due is not None:
         run_owed(due, net, journal)

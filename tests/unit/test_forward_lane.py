@@ -154,19 +154,20 @@ def fragment(**more: Any) -> bytes:
 def test_a_timer_has_a_row_of_its_own_before_the_frame_that_brought_the_time() -> None:
     times = [0, 31 * SECOND]
     rows, frames = through(lane(), batch_of([fragment(), eth(TRANSIT)], tstamp_ns=times))
-    assert [row["verdict"] for row in rows] == ["queued", "timer", "forwarded"]
+    assert [row["verdict"] for row in rows] == ["queued", "timer", "dropped", "forwarded"]
     assert "frame" not in rows[1]
     assert (rows[1]["time"], rows[1]["reason"]) == ("30.000000000", "FRAG_REASM_TIMEOUT")
     assert [frame.data[14 + 9] for frame in frames] == [1, 17]
     assert frames[0].tstamp_ns == 30 * SECOND
 
 
-@pytest.mark.parametrize(("at_end", "rows"), [(AtEnd.STOP, 0), (AtEnd.DRAIN, 1)])
-def test_at_the_end_the_clock_stops_or_runs_on(at_end: AtEnd, rows: int) -> None:
+@pytest.mark.parametrize(("at_end", "verdicts"), [(AtEnd.STOP, []), (AtEnd.DRAIN, ["timer", "dropped"])])
+def test_at_the_end_the_clock_stops_or_runs_on(at_end: AtEnd, verdicts: list[str]) -> None:
     which = lane(at_end=at_end)
     which.process(batch_of([fragment()]))
     result = which.finish()
-    assert len(result.rows) == len(result.late) == rows
+    assert [row.row["verdict"] for row in result.rows] == verdicts
+    assert len(result.late) == len(verdicts) // 2
 
 
 def test_the_clock_never_turns_back() -> None:
@@ -227,8 +228,11 @@ def test_a_counter_that_moved_often_for_one_packet_is_named_once() -> None:
     which = lane(host={"sysctl": small, "link": {"eth0": {"addr": ["192.0.2.1/24"]}}}, counters=True)
     rows, _ = through(which, batch_of([fragment(ident=number) for number in range(40)]))
     assert which.summary()["counters"]["IpReasmFails"] > 20  # type: ignore[index]
-    assert {tuple(row["mib"]) for row in rows} == {("IpReasmReqds",), ("IpReasmReqds", "IpReasmFails")}  # type: ignore[arg-type]
-    assert len(which.summary()["verdicts"]) == 2  # type: ignore[arg-type]
+    moved: set[Any] = {tuple(row["mib"]) for row in rows if row["func"] != "ip_expire"}  # type: ignore[arg-type]
+    assert moved == {("IpReasmReqds",), ("IpReasmReqds", "IpReasmFails")}
+    assert len(which.summary()["verdicts"]) == 3  # type: ignore[arg-type]
+    thrown_out = [row["frame"] for row in rows if row["func"] == "ip_expire"]
+    assert len(set(thrown_out)) == len(thrown_out) > 20
 
 
 def test_a_summary_says_of_what_kind_the_frames_are() -> None:
@@ -260,3 +264,44 @@ def test_fragments_of_what_the_capture_cut_count_with_their_whole_length() -> No
     counters = which.summary()["counters"]
     assert isinstance(counters, dict)
     assert counters["IpExtOutOctets"] == 2020
+
+
+def piece(offset: int, *, ident: int = 1, mf: bool = True, size: int = 16) -> bytes:
+    return eth(ip(bytes(size), src="192.0.2.9", dst="192.0.2.1", ident=ident, mf=mf, offset=offset))
+
+
+END_OF_FRAGMENTS = {
+    "time is over": (["4.14", "6.18"], {}, [piece(0), piece(32)], [0, 1], AtEnd.DRAIN,
+                     [(1, 30, "FRAG_REASM_TIMEOUT", "ip_expire"), (2, 30, "FRAG_REASM_TIMEOUT", "ip_expire")]),
+    "overlap": (["6.18"], {}, [piece(0), piece(8)], [0, 1], AtEnd.STOP,
+                [(2, 1, "NOT_SPECIFIED", "ip_frag_queue"), (1, 1, "NOT_SPECIFIED", "ip_frag_queue")]),
+    "two ends": (["6.18"], {}, [piece(32, mf=False), piece(64, mf=False)], [0, 2], AtEnd.STOP,
+                 [(2, 2, "NOT_SPECIFIED", "ip_frag_queue"), (1, 2, "NOT_SPECIFIED", "ip_frag_queue")]),
+    "too far": (["4.14", "6.18"], {"ipfrag_max_dist": 1}, [piece(0), piece(0, ident=2), piece(0, ident=3), piece(32)],
+                [0, 1, 2, 3], AtEnd.STOP, [(1, 3, "FRAG_TOO_FAR", "ip_frag_reinit")]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", END_OF_FRAGMENTS.values(), ids=END_OF_FRAGMENTS)
+def test_fragments_that_waited_in_vain_have_a_second_row(case: tuple[Any, ...]) -> None:
+    kernels, knobs, frames, seconds, at_end, gone = case
+    links = {"eth0": {"addr": ["192.0.2.1/24"]}}
+    sysctl = {f"net.ipv4.{name}": value for name, value in knobs.items()}
+    for kernel in (one for one in (LINUX_4_14, LINUX_6_18) if one.name in kernels):
+        host = build_host({"link": links, "sysctl": sysctl}, file="host.toml", kernel=kernel)
+        which = ForwardLane(ForwardOptions(host, at_end=at_end), RowWish.ALL)
+        rows, _ = through(which, batch_of(frames, tstamp_ns=[SECOND * number for number in seconds]))
+        rows += [row.row for row in which.finish().rows]
+        ended = [row for row in rows if row["verdict"] == "dropped"]
+        assert [(row["frame"], row["time"], row["reason"], row["func"]) for row in ended] == [
+            (frame, f"{second}.000000000", reason, func) for frame, second, reason, func in gone
+        ]
+        assert which.summary()["dropped"] == len(gone)
+        assert which.has_finding()
+
+
+def test_fragments_that_became_whole_have_one_row() -> None:
+    which = lane(at_end=AtEnd.DRAIN)
+    rows, _ = through(which, batch_of([piece(0), piece(16, mf=False)]))
+    rows += [row.row for row in which.finish().rows]
+    assert [row["frame"] for row in rows] == [1, 2]

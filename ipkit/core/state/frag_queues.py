@@ -12,6 +12,7 @@ from typing import Final
 
 from ipkit.core.host.kernel import FragMemory, KernelProfile, SkbHeads
 from ipkit.core.host.sysctl import NetConf
+from ipkit.core.outcome.defrag_exits import Exit
 from ipkit.core.state.frag_chains import FragChains
 from ipkit.core.state.frag_queue import FragChain, FragKey, FragQueue
 from ipkit.core.state.peers import Peers
@@ -49,6 +50,7 @@ class FragQueues:
         "_truesizes",
         "chains",
         "due_ns",
+        "ended",
         "high_thresh",
         "kernel",
         "limits",
@@ -75,6 +77,7 @@ class FragQueues:
         self.memory = 0
         self.now_ns = 0  # the latest time seen: never turned back
         self.due_ns = NEVER  # no timer fires before
+        self.ended: list[tuple[FragQueue, Exit]] | None = None  # what held fragments in vain; None: nobody asks
         self.running = running or Timers()
         self._truesizes = truesizes(kernel.skb_heads)
 
