@@ -433,7 +433,8 @@ class _Links:
         if link is not None:
             return link
         if self._first is None or self._named:
-            raise HostError(self._named or "the built-in host", "", f"there is no link {name}")
+            hint = "" if self._forced else " (--iif names one)"
+            raise HostError(self._named or "the built-in host", "", f"there is no link {name}{hint}")
         self.notes[f"the built-in host has no link {name}: its frames come in by {self._first.name}"] = None
         return self._first
 

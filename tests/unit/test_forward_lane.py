@@ -305,3 +305,11 @@ def test_fragments_that_became_whole_have_one_row() -> None:
     rows, _ = through(which, batch_of([piece(0), piece(16, mf=False)]))
     rows += [row.row for row in which.finish().rows]
     assert [row["frame"] for row in rows] == [1, 2]
+
+
+def test_an_interface_that_the_host_lacks_is_named_with_a_way_out() -> None:
+    which = lane(host=ADDRESSED)
+    with pytest.raises(HostError, match=r"there is no link lan0 \(--iif names one\)"):
+        which.process(batch_of([eth(TRANSIT)], interface="lan0"))
+    with pytest.raises(HostError, match=r"there is no link lan0$"):
+        lane(host=ADDRESSED, iif="lan0")

@@ -320,6 +320,7 @@ def test_timers_of_all_kinds_go_off_in_the_order_of_time() -> None:
     assert [(said[0], said[3], row["func"]) for said, row in zip(run.said[2:], run.rows[2:], strict=True)] == [
         (1000, None, "neigh_timer_handler"),
         (1500, "FRAG_REASM_TIMEOUT", "ip_expire"),
+        (1500, "FRAG_REASM_TIMEOUT", "ip_expire"),
         (2000, None, "neigh_timer_handler"),
         (3000, "NEIGH_FAILED", "neigh_invalidate"),
         (3000, "NEIGH_FAILED", "neigh_invalidate"),

@@ -420,6 +420,7 @@ def test_rows_of_a_capture(kernel: KernelProfile) -> None:
     assert [one["length"] for one in second["emitted"]] == sizes  # type: ignore[attr-defined]
     assert (second["verdict"], second["length"], second["dev"], second["ttl"]) == ("forwarded", 36, "t1", 63)
     assert "emitted" not in third
-    (timer,) = (row.row for row in lane.finish().rows)
+    timer, lost = (row.row for row in lane.finish().rows)
+    assert (lost["frame"], lost["verdict"], lost["reason"]) == (3, "dropped", "FRAG_REASM_TIMEOUT")
     assert (timer["verdict"], timer["reason"], timer["id"]) == ("timer", "FRAG_REASM_TIMEOUT", "0x0009")
     assert "emitted" not in timer
