@@ -44,6 +44,19 @@ SECOND_TABLE: Final = (
     "10.8.0.0/16 via 10.2.0.8 dev t2 table 100 mtu 700",
     "unreachable 10.9.0.0/16 table 100",
 )
+RIVALS: Final = (
+    "default via 10.1.0.8 dev t1 metric 5",
+    "default via 10.2.0.8 dev t2 metric 5 tos 0x10",
+    "default via 10.2.0.9 dev t2 metric 6",
+)
+PROXIES: Final = ("proxy 10.0.0.88 dev t0", "proxy 10.8.0.5 dev t0", "proxy 10.0.0.5 dev t1")
+POLICIES: Final = (
+    "dst 10.8.0.0/16",
+    "src 10.0.0.0/24",
+    "src 10.0.0.5/32 and proto udp",
+    "dst 10.0.0.1/32 and proto icmp",
+    "src 10.1.0.1/32",
+)
 RULES: Final = (
     "from 10.0.0.6 lookup 100",
     "from 10.0.0.7 unreachable",
@@ -120,12 +133,28 @@ def described(rng: Random) -> dict[str, Any]:
     rules = [line for line in RULES if rng.random() < 0.2]
     known = [number for number in STATIONS if rng.random() < 0.7]
     neigh = [f"{NETS[dev]}.{last} lladdr {station(dev, last)} dev {dev}" for dev in devs for last in known]
-    host: dict[str, Any] = {"neigh_default": "resolve", "routes": routes, "rules": rules, "neigh": neigh}
-    if rng.random() < 0.1:
-        host["conntrack"] = True
+    neigh += [line for line in PROXIES if rng.random() < 0.2]
     if rng.random() < 0.2:
-        host["listen"] = [{"proto": "raw", "number": ALERT, "router_alert": True}]
+        routes[:0] = [line for line in RIVALS if "t2" in devs or "t2" not in line]
+    host: dict[str, Any] = {"neigh_default": "resolve", "routes": routes, "rules": rules, "neigh": neigh}
+    host |= _rarely(rng, devs, links)
     return host | {"sysctl": _knobs(rng, devs), "link": links}
+
+
+def _rarely(rng: Random, devs: tuple[str, ...], links: dict[str, Any]) -> dict[str, Any]:
+    """Return what few hosts have; some of it is a link's."""
+    rare: dict[str, Any] = {}
+    if rng.random() < 0.1:
+        rare["conntrack"] = True
+    if rng.random() < 0.2:
+        rare["listen"] = [{"proto": "raw", "number": ALERT, "router_alert": True}]
+    if rng.random() < 0.1:
+        ways, actions = ("fwd", "in", "out"), ("block", "allow")
+        taken = rng.sample(POLICIES, 2)
+        rare["xfrm"] = [{"dir": rng.choice(ways), "match": one, "action": rng.choice(actions)} for one in taken]
+    if rng.random() < 0.1:
+        links[devs[-1]]["arp"] = False
+    return rare
 
 
 def _link(rng: Random, dev: str) -> dict[str, Any]:
@@ -194,7 +223,8 @@ class Talk:
         rng = self._rng
         to = rng.choice((*(MACS[dev],) * 24, TO_ALL, TO_ALL, "01:00:5e:01:01:01", "02:99:00:00:00:01"))
         last = datagram[15] if len(datagram) > 15 else 5
-        return eth(datagram, dst=to, src=station(dev, last), pad_to=rng.choice((0, 0, 60)))
+        tags = [(0x8100, rng.choice((0, 0xE000, 5)))] if rng.random() < 0.03 else []
+        return eth(datagram, dst=to, src=station(dev, last), pad_to=rng.choice((0, 0, 60)), tags=tags)
 
     def _source(self, dev: str) -> str:
         rng = self._rng
