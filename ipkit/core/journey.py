@@ -246,6 +246,8 @@ class _Journey:
 
     def emit_arp(self, dev: str, frame: bytes) -> None:
         """Note an ARP packet on a wire."""
+        if dev in self._net.routing.tables.without_carrier:
+            return
         header, packet = frame[:-ARP_BYTES], frame[-ARP_BYTES:]
         self._journal.emitted.append(Emitted(dev, EmittedKind.ARP, ARP_BYTES, header, packet))
 
@@ -255,6 +257,8 @@ class _Journey:
         skb = waiting.skb
         if self._journal.steps is not None:
             self.write(1, told_release(released))
+        if skb.dev in self._net.routing.tables.without_carrier:
+            return
         for dev, _, _, datagram in frames_of(skb, nexthop, header, self._net):
             total = datagram[2] << 8 | datagram[3]
             length = total if waiting.kind is EmittedKind.FRAGMENT else skb.on_wire or len(datagram)

@@ -34,6 +34,9 @@ from ipkit.core.state.netns import NetNamespace
 from ipkit.core.wire.checksum import with_header_checksum
 from ipkit.core.wire.ipv4 import HEADER_BYTES, address_text, read
 
+NET_XMIT_CN: Final = -2
+"""No errno, and nothing was sent: it ends the sending of fragments, and nobody else hears of it."""
+
 
 class SizedBy(Enum):
     """Which MTU binds a packet."""
@@ -119,7 +122,7 @@ def ip_local_out(skb: SkBuff, net: NetNamespace, owner: Owner = NO_OWNER, trace:
         requests = net.host.kernel.output_counting is OutputCounting.LOCAL_OUT
         out.enter("ip_local_out", f"{skb.length} bytes{' (IpOutRequests)' if requests else ''}", {"length": skb.length})
     answer = __ip_local_out(skb, net, out)
-    out.errno = _dst_output(skb, net, owner, out) if answer is HookVerdict.ACCEPT else _errno_of(answer, out)
+    out.errno = max(0, _dst_output(skb, net, owner, out)) if answer is HookVerdict.ACCEPT else _errno_of(answer, out)
     return out
 
 
@@ -162,7 +165,7 @@ def dst_output(skb: SkBuff, net: NetNamespace, owner: Owner = NO_OWNER, trace: l
     Kernel: include/net/dst.h
     """
     out = Output(trace=trace)
-    out.errno = _dst_output(skb, net, owner, out)
+    out.errno = max(0, _dst_output(skb, net, owner, out))
     return out
 
 
@@ -367,11 +370,10 @@ def ip_finish_output2(skb: SkBuff, net: NetNamespace, out: Output) -> int:
     header = answer.header
     if out.trace is not None:
         _tell_neighbour(out, skb, nexthop, answer, net)
-    if header is not None and not skb.gso_size:
-        out.frames.append(OutFrame(route.dev, nexthop, header, skb.linear))
-        return 0
     if header is not None:
-        out.frames += frames_of(skb, nexthop, header, net)
+        if skb.gso_size or route.dev in net.routing.tables.without_carrier:
+            return _sent_otherwise(skb, nexthop, header, net, out)
+        out.frames.append(OutFrame(route.dev, nexthop, header, skb.linear))
         return 0
     if answer.drop is not None:
         return out.dropped(answer.drop.func, answer.drop.errno, answer.drop.reason)
@@ -381,6 +383,15 @@ def ip_finish_output2(skb: SkBuff, net: NetNamespace, out: Output) -> int:
         out.queued += (answer.queued,)
     if answer.discarded:
         out.lost += tuple(Lost(waiting, QUEUE_FULL) for waiting in answer.discarded)
+    return 0
+
+
+def _sent_otherwise(skb: SkBuff, nexthop: int, header: bytes, net: NetNamespace, out: Output) -> int:
+    """Send what stands for many packets, or lose a packet at the queue of a link without carrier."""
+    if _route_of(skb).dev in net.routing.tables.without_carrier:
+        out.dropped("__dev_queue_xmit", 0, DropReason.QDISC_DROP)
+        return NET_XMIT_CN
+    out.frames += frames_of(skb, nexthop, header, net)
     return 0
 
 

@@ -44,7 +44,7 @@ OTHER_STACKS: Final = re.compile(
     "|tun_net_xmit|__dev_queue_xmit"
 )
 """Functions that drop what is not IPv4, fragments that came before and what is made of them, or
-what a device without a reader is given: none of those here is one."""
+what a device without a reader or a cable is given."""
 
 INLINED: Final = {
     "ip_rcv_finish": "ip_rcv_finish_core",
@@ -162,4 +162,6 @@ def drops_of(step: Step, seen: Observed) -> list[tuple[str, str]]:
     if not isinstance(step.action, Inject):
         return []
     ours = [drop for drop in seen.drops if not OTHER_STACKS.match(drop[1])]
+    if any(reason == "QDISC_DROP" for reason, _ in seen.drops):
+        ours = [drop for drop in ours if drop[1] != "ip_do_fragment"]  # the fragments that were still to come
     return [(reason, INLINED.get(func, func)) for reason, func in ours if func not in WITHOUT_EVENT]

@@ -92,7 +92,7 @@ def _done(namespace: Namespace, action: Action, seen: Observed) -> Iterator[None
 def _note_events(watching: Watcher, action: Action, seen: Observed) -> None:
     """Note drops and ICMP errors, less what an interrupt in our context may have brought from elsewhere."""
     events = watching.drain()
-    about_tcp = isinstance(action, Inject) and action.frame[23:24] == b"\x06"
+    about_tcp = isinstance(action, Inject) and b"\x06" in (action.frame[23:24], action.frame[27:28])  # also tagged
     foreign = SOCKET_ENDS if about_tcp else (*SOCKET_ENDS, "tcp_")
     seen.drops = [(drop.reason, drop.at) for drop in events.drops if not drop.at.startswith(foreign)]
     seen.icmp_send = [(sent.type, sent.code) for sent in events.icmp]

@@ -154,6 +154,8 @@ def _rarely(rng: Random, devs: tuple[str, ...], links: dict[str, Any]) -> dict[s
         rare["xfrm"] = [{"dir": rng.choice(ways), "match": one, "action": rng.choice(actions)} for one in taken]
     if rng.random() < 0.1:
         links[devs[-1]]["arp"] = False
+    if rng.random() < 0.05:
+        links[devs[-1]]["carrier"] = False
     return rare
 
 

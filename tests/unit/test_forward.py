@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ipkit.core.host.kernel import LINUX_4_14, LINUX_6_18, KernelProfile
+from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.verdict import Drop, Queued, Stolen, Transmitted
 from tests.support.journeys import KERNELS, came, counted, icmp, out, two_arms
 from tests.support.packets import ip, rfc1071, udp
@@ -229,3 +230,31 @@ def test_early_demux_is_asked_unless_a_knob_forbids(knob: str, asked: bool, kern
     assert ("udp_v4_early_demux" in [step.func for step in came(packet, net, trace=True).steps or ()]) is asked
     fragment = transit(bytes(8), mf=True, proto=17)
     assert "udp_v4_early_demux" not in [step.func for step in came(fragment, net, trace=True).steps or ()]
+
+
+DARK = {"t0": {"addr": ["10.0.0.1/24"]}, "t1": {"addr": ["10.1.0.1/24"], "mtu": 600, "carrier": False}}
+
+
+@both
+def test_a_link_without_carrier_loses_what_leaves_by_it(kernel: KernelProfile) -> None:
+    """Counted as sent, as a queue's loss is; but no other fragment follows the first. Seen on 6.18."""
+    lost = Drop(DropReason.QDISC_DROP, "__dev_queue_xmit")
+    small, large = (came(transit(bytes(size)), two_arms(kernel, link=DARK)) for size in (8, 1000))
+    assert (small.ends, small.emitted, large.ends, large.emitted) == ([lost], [], [lost], [])
+    assert counted(small)["IpExtOutOctets"] in (28, 56)
+    assert {name: n for name, n in counted(large).items() if name.startswith("IpFrag")} == {"IpFragFails": 1}
+
+
+@both
+def test_an_answer_that_a_link_without_carrier_loses_is_not_discarded(kernel: KernelProfile) -> None:
+    dark = {**DARK, "t0": {"addr": ["10.0.0.1/24"], "carrier": False}}
+    journal = came(transit(b"12345678", ttl=1), two_arms(kernel, link=dark))
+    assert journal.emitted == []
+    assert "IpOutDiscards" not in counted(journal)
+    assert counted(journal)["IcmpOutTimeExcds"] == 1
+
+
+@both
+def test_nobody_is_asked_for_on_a_link_without_carrier(kernel: KernelProfile) -> None:
+    journal = came(transit(b"12345678"), two_arms(kernel, link=DARK, neigh_default="resolve"))
+    assert (journal.ends, journal.emitted) == ([Queued("neighbour", "__neigh_event_send")], [])

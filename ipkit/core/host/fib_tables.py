@@ -99,6 +99,11 @@ class FibTables:
         return frozenset(link.name for link in self.host.links.values() if link.conf.ignore_routes_with_linkdown)
 
     @cached_property
+    def without_carrier(self) -> frozenset[str]:
+        """The links that put nothing on a wire, because the cable is out."""
+        return frozenset(link.name for link in self.host.links.values() if not link.carrier)
+
+    @cached_property
     def own_addresses(self) -> dict[int, str]:
         """Every address of every link, and the link that got it last."""
         return {address.local: link.name for link in self.host.links.values() for address in link.addresses}

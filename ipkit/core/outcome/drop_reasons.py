@@ -43,6 +43,7 @@ class DropReason(Enum):
     NEIGH_CREATEFAIL = "NEIGH_CREATEFAIL"
     NEIGH_FAILED = "NEIGH_FAILED"
     NEIGH_QUEUEFULL = "NEIGH_QUEUEFULL"
+    QDISC_DROP = "QDISC_DROP"
     NEIGH_DEAD = "NEIGH_DEAD"
     QUEUE_PURGE = "QUEUE_PURGE"
     DUP_FRAG = "DUP_FRAG"
@@ -82,6 +83,7 @@ SENTENCES: Final[Mapping[DropReason, str]] = MappingProxyType(
         DropReason.NEIGH_CREATEFAIL: "no entry for the next hop could be made",
         DropReason.NEIGH_FAILED: "the next hop does not answer",
         DropReason.NEIGH_QUEUEFULL: "too many packets wait for the next hop",
+        DropReason.QDISC_DROP: "the link has no carrier",
         DropReason.NEIGH_DEAD: "the entry for the next hop is going away",
         DropReason.QUEUE_PURGE: "the queue that it was in was emptied",
         DropReason.DUP_FRAG: "these bytes are queued already",
