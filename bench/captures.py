@@ -34,7 +34,7 @@ def imix(packets: int) -> Path:
     """Return a capture of so many packets."""
     path = CACHE / f"imix-{packets}.pcap"
     if not path.exists():
-        _store(path, _chunks(packets))
+        store(path, _chunks(packets))
     return path
 
 
@@ -42,7 +42,7 @@ def fragments(datagrams: int) -> Path:
     """Return a capture of datagrams of 4,000 bytes in three fragments each, sixteen datagrams on the way at a time."""
     path = CACHE / f"fragments-{datagrams}.pcap"
     if not path.exists():
-        _store(path, _fragment_records(datagrams))
+        store(path, _fragment_records(datagrams))
     return path
 
 
@@ -55,11 +55,12 @@ def first(packets: int, capture: Path) -> Path:
             for _ in range(packets):
                 head = source.read(RECORD)
                 parts += [head, source.read(struct.unpack_from("<I", head, 8)[0])]
-        _store(path, iter(parts))
+        store(path, iter(parts))
     return path
 
 
-def _store(path: Path, parts: Iterator[bytes]) -> None:
+def store(path: Path, parts: Iterator[bytes]) -> None:
+    """Write a capture so that it stands there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".part")
     with partial.open("wb") as out:

@@ -9,7 +9,7 @@ import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.utils import PcapReader
 
-from bench import captures
+from bench import captures, odd_packets
 
 PACKETS = 1200
 
@@ -42,3 +42,19 @@ def test_the_same_every_time(capture: Path) -> None:
     before = capture.read_bytes()
     capture.unlink()
     assert captures.imix(PACKETS).read_bytes() == before
+
+
+def test_odd_packets_are_sound_and_of_ten_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(odd_packets, "CACHE", tmp_path)
+    with PcapReader(str(odd_packets.odd_packets(40))) as reader:
+        packets = list(reader)
+    kinds: Counter[object] = Counter()
+    for packet in packets:
+        if IP not in packet:
+            kinds["arp"] += 1
+            continue
+        again = packet.copy()
+        del again[IP].chksum
+        assert bytes(again) == bytes(packet)
+        kinds[(packet[IP].ihl, packet[IP].proto, packet[IP].ttl, packet[IP].dst[:3], int(packet[IP].frag))] += 1
+    assert sorted(kinds.values()) == [4, 4, 4, 4, 4, 8, 12]  # those to 192.0.2.0/24 look alike
