@@ -17,8 +17,9 @@ from tests.kernel.recordings import Inject, Scenario, Wait
 from tests.support.batches import batch_of
 
 HOSTS = 10
-NEWER = ("ip_forward_update_priority", "icmp_echo_enable_probe", "bc_forwarding", "fib_multipath_hash_seed")
-"""Knobs that 4.14 lacks."""
+NEWER = ("ip_forward_update_priority", "icmp_echo_enable_probe", "bc_forwarding", "fib_multipath_hash_seed",
+         "fib_multipath_hash_policy")  # fmt: skip
+"""Knobs, or values of them, that 4.14 lacks."""
 
 
 class Told(NamedTuple):
