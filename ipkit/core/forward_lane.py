@@ -135,6 +135,7 @@ class ForwardLane:
         self._host = options.host
         self._net = namespace_of(options.host, options.seed)
         self._net.frags.ended = []
+        self._asks = self._net.neighbours.asks
         self._links = _Links(options)
         self._vlans = vlans_of(options.host)
         self._wires = {dev: wire_of(options.host, dev) for dev in options.host.links}
@@ -154,6 +155,8 @@ class ForwardLane:
         out = _Decided()
         data, link_type, seen, timers = batch.data, batch.link_type, self._seen, self._net.timers
         seen["frames"] += len(batch)
+        # No ARP is in a capture without link addresses, and none can be sent: whoever waited would wait for ever.
+        self._net.neighbours.asks = self._asks and link_type in ETHERNET_OUT
         header_bytes = TYPED_LINKS[link_type][1] if link_type in TYPED_LINKS else None
         for row, (begin, captured) in enumerate(zip(batch.start, batch.captured, strict=True)):
             self._now = max(self._now, batch.tstamp_ns[row])

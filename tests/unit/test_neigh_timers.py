@@ -418,14 +418,6 @@ def test_a_segment_from_offload_waits_and_leaves_as_one_frame(kernel: KernelProf
     assert run.rows[-1]["emitted"] == [{"dev": "eth1", "kind": "packet", "length": len(large)}]
 
 
-def test_where_links_have_no_header_nobody_is_heard_to_ask() -> None:
-    run = Run(drain=True)
-    result = run.lane.process(batch_of([transit()], link_type=101, interface="eth0"))
-    end = run.lane.finish()
-    assert [row.row["verdict"] for row in (*result.rows, *end.rows)] == ["queued", "timer", "dropped"]
-    assert [frame.data[20:22].hex() for frame in end.late] == ["0301"]
-
-
 @both
 @pytest.mark.parametrize(
     ("fill", "confirmed", "asked"), [(2, False, FOUND[:12]), (130, False, "ffffffffffff"), (130, True, FOUND[:12])]
@@ -444,3 +436,18 @@ def test_one_whom_nobody_used_for_a_minute_is_forgotten_where_many_are_known(
         run.come(reply(), 30 * SECOND, "eth1")
     run.come(inwards(transit()), 61 * SECOND)
     assert run.sent[-1][1][:12] == asked
+
+
+@both
+@pytest.mark.parametrize("link_type", [101, 0, 9])
+def test_nobody_is_asked_where_the_capture_has_no_link_addresses(link_type: int, kernel: KernelProfile) -> None:
+    datagram = ip(udp(b"x", src="192.0.2.9", dst=NEXT), src="192.0.2.9", dst=NEXT)
+    header = {101: b"", 0: b"\2\0\0\0", 9: b"\xff\x03\0\x21"}[link_type]
+    options = ForwardOptions(config(kernel), named="host.toml", at_end=AtEnd.DRAIN)
+    lane = ForwardLane(options, RowWish.ALL)
+    result = lane.process(batch_of([header + datagram], link_type=link_type, interface="eth0"))
+    (row,) = [row.row for row in result.rows]
+    assert row["verdict"] == "forwarded"
+    ((frame,),) = result.changes.values()
+    assert frame.data[16:20] == address(NEXT)
+    assert lane.finish().rows == []
