@@ -88,6 +88,9 @@ NO_POLICY: Final = frozenset({PROTO_ICMP, PROTO_TCP, PROTO_UDP, PROTO_UDPLITE})
 """Protocols that ask IPsec policy themselves (no_policy)."""
 
 
+WHOLE: Final = StageResult(Next("ip_local_deliver_finish"))
+
+
 def ip_local_deliver(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:
     """Put fragments together; what is whole goes on.
 
@@ -97,7 +100,7 @@ def ip_local_deliver(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> Sta
     if not (skb.data[6] << 8 | skb.data[7]) & (FLAG_MF | OFFSET_MASK):
         if skb.frag_list:
             skb.data, skb.frag_list = skb.linear, ()
-        return StageResult(Next("ip_local_deliver_finish", skb))
+        return WHOLE
     outcome, mibs, _ = put_together(skb, DefragUser.LOCAL_DELIVER, net, trace)
     if isinstance(outcome, SkBuff):
         return StageResult(Next("ip_local_deliver_finish", outcome), mibs)

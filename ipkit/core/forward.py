@@ -38,6 +38,10 @@ FORBIDDEN: Final = Drop(DropReason.XFRM_POLICY, "ip_forward")
 TOO_MANY_HOPS: Final = Drop(DropReason.IP_INHDR, "ip_forward")
 TOO_BIG: Final = Drop(DropReason.PKT_TOO_BIG, "ip_forward")
 COUNTED_BEFORE: Final = (Mib.FORW_DATAGRAMS,)
+TO_OUTPUT: Final = Next("dst_output")
+LEAVES: Final = StageResult(TO_OUTPUT)
+GOES_ON: Final = StageResult(Next("ip_forward_finish"))
+COUNTED_ON: Final = StageResult(Next("ip_forward_finish"), COUNTED_BEFORE)
 COUNTED_TOO_BIG: Final = {
     OutputCounting.IP_OUTPUT: (Mib.FRAG_FAILS,),
     OutputCounting.LOCAL_OUT: (Mib.FORW_DATAGRAMS, Mib.FRAG_FAILS),
@@ -65,7 +69,6 @@ def ip_forward(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResu
         return StageResult(FORBIDDEN, OUT_POL_BLOCK)
     if skb.cb.options.is_strictroute and route.uses_gateway:
         return NOT_FOR_US._replace(icmp=(IcmpDue(DEST_UNREACH, SR_FAILED, 0, skb),))
-    counting = host.kernel.output_counting
     mtu = ip_dst_mtu_maybe_forward(route, host, Direction.FORWARDED, skb.tstamp_ns)
     skb.cb = _noted_as_forwarded(skb.cb)
     if skb.length > mtu and ip_exceeds_mtu(skb, mtu):
@@ -74,8 +77,7 @@ def ip_forward(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResu
     skb.data = b"".join((data[:8], bytes((ttl - 1, data[9], check >> 8, check & 0xFF)), data[12:]))
     if trace is not None:
         _tell(trace, skb, route, mtu)
-    mibs = COUNTED_BEFORE if counting is OutputCounting.LOCAL_OUT else ()
-    result = StageResult(Next("ip_forward_finish", skb), mibs)
+    result = COUNTED_ON if net.host.kernel.output_counting is OutputCounting.LOCAL_OUT else GOES_ON
     if route.flags and route.flags & RouteFlag.DOREDIRECT and not skb.cb.options.srr:
         return result._replace(icmp=ip_rt_send_redirect(skb, route, net, trace))
     return result
@@ -116,8 +118,8 @@ def ip_forward_finish(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> St
     if skb.data[0] != PLAIN_FIRST_BYTE and skb.route is not None:
         ip_forward_options(skb, skb.route, net.routing, trace)
     if net.host.kernel.output_counting is OutputCounting.IP_OUTPUT:
-        return StageResult(Next("dst_output", skb), COUNTED_BEFORE, ((Mib.OUT_OCTETS, skb.length),))
-    return StageResult(Next("dst_output", skb))
+        return StageResult(TO_OUTPUT, COUNTED_BEFORE, ((Mib.OUT_OCTETS, skb.length),))
+    return LEAVES
 
 
 def skb_warn_if_lro(skb: SkBuff) -> tuple[str, str, dict[str, object]]:

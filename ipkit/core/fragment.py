@@ -71,7 +71,7 @@ def must_fragment(skb: SkBuff, mtu: int, kernel: KernelProfile) -> bool:
         return True
     if kernel.forced_fragmenting is ForcedFragmenting.FRAG_MAX_SIZE:
         return bool(skb.cb.frag_max_size)
-    return IpSkbFlag.FRAG_PMTU in skb.cb.flags
+    return bool(skb.cb.flags & IpSkbFlag.FRAG_PMTU)
 
 
 def ip_fragment(skb: SkBuff, mtu: int, kernel: KernelProfile, output: Output) -> FragmentResult:
@@ -194,7 +194,7 @@ def _slow_cut(skb: SkBuff, header: Ipv4Header, space: int) -> _Cut:
     later = skb.data[: header.header_bytes]
     if skb.cb.options.optlen and not header.offset_bytes:
         later = ip_options_fragment(later, skb.cb.options.optlen)
-    kept = header.frag_off & FLAG_MF | (FLAG_DF if IpSkbFlag.FRAG_PMTU in skb.cb.flags else 0)
+    kept = header.frag_off & FLAG_MF | (FLAG_DF if skb.cb.flags & IpSkbFlag.FRAG_PMTU else 0)
     return _Cut(FragPath.SLOW, sizes, later, header.offset_bytes, kept)
 
 

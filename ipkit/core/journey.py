@@ -156,7 +156,8 @@ class _Journey:
             if not isinstance(outcome, Next):
                 journal.moved = mibs
                 return [outcome]
-            stage, skb = outcome
+            stage, became = outcome
+            skb = became or skb
             if has_hooks and stage in HOOKED:
                 kept = self._asked(HOOKED[stage], skb)
                 if kept is not None:

@@ -33,7 +33,7 @@ def ipv4_conntrack_defrag(skb: SkBuff, net: NetNamespace, trace: Trace | None) -
     """
     outcome, mibs, _ = nf_ct_ipv4_gather_frags(skb, DefragUser.CONNTRACK_IN, net, trace)
     if isinstance(outcome, SkBuff):
-        return StageResult(Next("ip_rcv_finish", skb), mibs)
+        return StageResult(Next("ip_rcv_finish"), mibs)
     return StageResult(outcome, mibs)
 
 

@@ -7,7 +7,7 @@ counted, owed, looped back or dropped is collected in an Output and acted upon b
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from errno import EPERM
@@ -83,9 +83,9 @@ class Output:
     errno: int = 0
     frames: list[OutFrame] = field(default_factory=list)
     mibs: dict[Mib, int] = field(default_factory=dict)
-    icmp: list[IcmpDue] = field(default_factory=list)
-    looped: list[SkBuff] = field(default_factory=list)  # copies that come back in by their device
-    drops: list[Drop] = field(default_factory=list)
+    icmp: tuple[IcmpDue, ...] = ()
+    looped: tuple[SkBuff, ...] = ()  # copies that come back in by their device
+    drops: tuple[Drop, ...] = ()
     queued: tuple[Waiting, ...] = ()  # datagrams that wait for their neighbour
     lost: tuple[Lost, ...] = ()  # those that waited before, and made room
     trace: list[Step] | None = None  # None: nobody wants the way told
@@ -97,7 +97,7 @@ class Output:
 
     def dropped(self, func: str, errno: int, reason: DropReason = DropReason.NOT_SPECIFIED) -> int:
         """Note an end and return the errno it gives."""
-        self.drops.append(Drop(reason, func, errno))
+        self.drops += (Drop(reason, func, errno),)
         self.tell(func, f"drop {reason.value}", {"errno": errno})
         return errno
 
@@ -200,7 +200,7 @@ def _input_of(skb: SkBuff, net: NetNamespace) -> str:
     """Return the input device that POST_ROUTING is told of."""
     if net.host.kernel.post_routing_input is PostRoutingInput.NONE:
         return ""
-    return skb.dev if IpSkbFlag.FORWARDED in skb.cb.flags else net.routing.tables.vrfs.get(skb.dev, "")
+    return skb.dev if skb.cb.flags & IpSkbFlag.FORWARDED else net.routing.tables.vrfs.get(skb.dev, "")
 
 
 def ip_mc_output(skb: SkBuff, net: NetNamespace, owner: Owner, out: Output) -> int:
@@ -237,13 +237,14 @@ def ip_mc_finish_output(skb: SkBuff, net: NetNamespace, out: Output) -> None:
     """
     if _hooked(skb, net, HookPoint.POST_ROUTING, out) is HookVerdict.ACCEPT:
         cb = IpControlBlock(iif=skb.dev)
-        out.looped.append(SkBuff(skb.linear, skb.dev, PacketType.LOOPBACK, skb.tstamp_ns, skb.route, cb, mark=skb.mark))
+        copy = SkBuff(skb.linear, skb.dev, PacketType.LOOPBACK, skb.tstamp_ns, skb.route, cb, mark=skb.mark)
+        out.looped += (copy,)
         skb.buffer = Buffer(ETHERNET_RESERVED_SPACE, cloned=True)
         out.tell("ip_mc_finish_output", f"a copy comes back in by {skb.dev}", {"dev": skb.dev})
 
 
 def _post_routed(skb: SkBuff, net: NetNamespace, owner: Owner, out: Output, iif: str = "") -> int:
-    if IpSkbFlag.REROUTED not in skb.cb.flags:
+    if net.host.hooks and not skb.cb.flags & IpSkbFlag.REROUTED:
         answer = _hooked(skb, net, HookPoint.POST_ROUTING, out, iif)
         if answer is not HookVerdict.ACCEPT:
             return _errno_of(answer, out)
@@ -291,7 +292,7 @@ def ip_skb_dst_mtu(skb: SkBuff, net: NetNamespace, owner: Owner) -> int:
     route = _route_of(skb)
     if owner.sized_by is SizedBy.DEVICE:
         return min(net.host.links[route.dev].mtu, IP_MAX_MTU)
-    direction = Direction.FORWARDED if IpSkbFlag.FORWARDED in skb.cb.flags else Direction.OWN
+    direction = Direction.FORWARDED if skb.cb.flags & IpSkbFlag.FORWARDED else Direction.OWN
     return ip_dst_mtu_maybe_forward(route, net.host, direction, skb.tstamp_ns)
 
 
@@ -341,13 +342,13 @@ def _fragmented(skb: SkBuff, net: NetNamespace, mtu: int, out: Output) -> int:
         if cut:
             out.trace.insert(before + 1, Step(depth + 1, "ip_do_fragment", said, dict(moved)))
     if result.icmp is not None:
-        out.icmp.append(result.icmp)
+        out.icmp += (result.icmp,)
     if result.errno and not refused:
         out.dropped("ip_fragment" if result.icmp is not None else "ip_do_fragment", result.errno)
     return result.errno
 
 
-def _blank(copies: list[SkBuff], optlen: int) -> None:
+def _blank(copies: Iterable[SkBuff], optlen: int) -> None:
     """Let copies see what cutting did to the bytes that they share: options blanked, the checksum as it was."""
     header_bytes = HEADER_BYTES + optlen
     for copy in copies:
@@ -432,7 +433,7 @@ def _on_device(skb: SkBuff, net: NetNamespace) -> list[bytes]:
 
     One that came in so leaves so: how large its segments were no capture says.
     """
-    if net.host.links[skb.dev].kind is LinkKind.LOOPBACK or IpSkbFlag.FORWARDED in skb.cb.flags:
+    if net.host.links[skb.dev].kind is LinkKind.LOOPBACK or skb.cb.flags & IpSkbFlag.FORWARDED:
         return [skb.linear]
     return [segment.data for segment in skb_gso_segment(skb)]
 

@@ -75,7 +75,7 @@ def ip_queue_xmit(segment: Segment, sock: InetSock, net: NetNamespace) -> SendRe
     result.flow = flow
     route = ip_route_output_flow(flow, net.routing)
     if isinstance(route, Refused) or (options.places.is_strictroute and route.uses_gateway):
-        result.output = Output(EHOSTUNREACH, drops=[Drop(DropReason.IP_OUTNOROUTES, "__ip_queue_xmit", EHOSTUNREACH)])
+        result.output = Output(EHOSTUNREACH, drops=(Drop(DropReason.IP_OUTNOROUTES, "__ip_queue_xmit", EHOSTUNREACH),))
         result.mibs.update((Mib.OUT_NO_ROUTES, *(route.mibs if isinstance(route, Refused) else ())))
         return result.failed(EHOSTUNREACH)
     flow = result.flow = flow._replace(saddr=flow.saddr or route.prefsrc)

@@ -50,6 +50,10 @@ GROUPS: Final = 0xE
 """How multicast addresses begin."""
 
 SHORT: Final = Drop(DropReason.IP_INHDR, "ip_rcv_core")
+GOOD: Final = Next("ip_rcv_finish")
+TO_ERROR, TO_DELIVERY, TO_GROUPS, TO_FORWARDING = (
+    StageResult(Next(stage)) for stage in ("ip_error", "ip_local_deliver", "ip_mr_input", "ip_forward")
+)
 UNWELCOME: Final = StageResult(Drop(DropReason.NOT_SPECIFIED, "ip_rcv_options"))
 
 
@@ -61,7 +65,7 @@ def ip_rcv(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:
     """
     result = ip_rcv_core(skb, trace)
     if net.host.conntrack and isinstance(result.outcome, Next) and is_gathered(skb):
-        return result._replace(outcome=Next("ipv4_conntrack_defrag", skb))
+        return result._replace(outcome=Next("ipv4_conntrack_defrag"))
     return result
 
 
@@ -97,7 +101,7 @@ def ip_rcv_core(skb: SkBuff, trace: Trace | None) -> StageResult:
     if trace is not None:
         values = {"length": length, "tot_len": total, "ihl": header_bytes // 4, "tos": tos}
         trace.append(("ip_rcv_core", f"header is good, {total} of {length} bytes are the datagram's", values))
-    return StageResult(Next("ip_rcv_finish", skb), seen, octets)
+    return StageResult(GOOD, seen, octets)
 
 
 def ip_rcv_finish(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:
@@ -107,7 +111,7 @@ def ip_rcv_finish(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageR
     Exits: Next(ip_local_deliver, ip_forward, ip_error, ip_rcv_finish_core); Drop(as ip_rcv_finish_core)
     """
     if net.routing.tables.vrfs and l3mdev_ip_rcv(skb, net, trace) is AsksAgain.YES:
-        return StageResult(Next("ip_rcv_finish_core", skb))
+        return StageResult(Next("ip_rcv_finish_core"))
     return ip_rcv_finish_core(skb, net, trace)
 
 
@@ -154,19 +158,14 @@ def ip_rcv_finish_core(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> S
         if isinstance(answer, StageResult):
             return answer
         route = answer
-    kind = route.type
-    if kind is RouteType.UNICAST or kind is RouteType.LOCAL:
-        if skb.pkt_type is not PacketType.HOST and _is_stray(skb, net):
-            return StageResult(Drop(DropReason.UNICAST_IN_L2_MULTICAST, "ip_rcv_finish"))
-        return StageResult(_dst_input(skb, route))
-    length = skb.length
+    onwards, kind = _dst_input(route), route.type
     if kind is RouteType.MULTICAST:
-        return StageResult(_dst_input(skb, route), (Mib.IN_MCAST_PKTS,), ((Mib.IN_MCAST_OCTETS, length),))
+        return onwards._replace(mibs=(Mib.IN_MCAST_PKTS,), octets=((Mib.IN_MCAST_OCTETS, skb.length),))
     if kind is RouteType.BROADCAST:
-        return StageResult(_dst_input(skb, route), (Mib.IN_BCAST_PKTS,), ((Mib.IN_BCAST_OCTETS, length),))
+        return onwards._replace(mibs=(Mib.IN_BCAST_PKTS,), octets=((Mib.IN_BCAST_OCTETS, skb.length),))
     if skb.pkt_type is not PacketType.HOST and _is_stray(skb, net):
         return StageResult(Drop(DropReason.UNICAST_IN_L2_MULTICAST, "ip_rcv_finish"))
-    return StageResult(_dst_input(skb, route))
+    return onwards
 
 
 def _refused(skb: SkBuff, refused: Refused, net: NetNamespace, trace: Trace | None) -> StageResult:
@@ -241,13 +240,13 @@ def _is_stray(skb: SkBuff, net: NetNamespace) -> bool:
     return to_many and bool(net.host.links[came_by(skb)].conf.drop_unicast_in_l2_multicast)
 
 
-def _dst_input(skb: SkBuff, route: Route) -> Next:
+def _dst_input(route: Route) -> StageResult:
     """Return the stage that a route leads to (dst_input)."""
     if route.errno:
-        return Next("ip_error", skb)
-    if route.flags & RouteFlag.LOCAL:
-        return Next("ip_local_deliver", skb)
-    return Next("ip_mr_input" if route.type is RouteType.MULTICAST else "ip_forward", skb)
+        return TO_ERROR
+    if route.flags and route.flags & RouteFlag.LOCAL:
+        return TO_DELIVERY
+    return TO_GROUPS if route.type is RouteType.MULTICAST else TO_FORWARDING
 
 
 def ip_error(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:

@@ -71,5 +71,5 @@ def test_the_copy_is_whole_and_the_hook_sees_both(kernel: KernelProfile) -> None
     assert [len(copy.data) for copy in net_out.looped] == [28]
     hook = [{"at": "POST_ROUTING", "match": "dst 239.1.1.1", "verdict": "drop"}]
     dropped = sent(kernel, "239.1.1.1", hook=hook)
-    assert (dropped.looped, dropped.frames) == ([], [])
+    assert (dropped.looped, dropped.frames) == ((), [])
     assert dropped.errno == 1

@@ -16,7 +16,7 @@ class Next(NamedTuple):
     """The packet, or what it became, goes on to another stage."""
 
     stage: str
-    skb: SkBuff
+    skb: SkBuff | None = None  # None: the same packet
 
 
 class Drop(NamedTuple):
