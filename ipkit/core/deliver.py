@@ -24,8 +24,6 @@ from ipkit.core.udp_receive import udp_rcv, udplite_rcv
 from ipkit.core.wire.checksum import ip_fast_csum
 from ipkit.core.wire.icmp import DEST_UNREACH, PROT_UNREACH
 from ipkit.core.wire.ipv4 import (
-    FLAG_MF,
-    OFFSET_MASK,
     PROTO_ICMP,
     PROTO_IGMP,
     PROTO_PIM,
@@ -97,7 +95,7 @@ def ip_local_deliver(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> Sta
     Kernel: net/ipv4/ip_input.c
     Exits: Next(ip_local_deliver_finish); Queued; Drop(NOT_SPECIFIED, DUP_FRAG)
     """
-    if not (skb.data[6] << 8 | skb.data[7]) & (FLAG_MF | OFFSET_MASK):
+    if not skb.is_fragment:
         if skb.frag_list:
             skb.data, skb.frag_list = skb.linear, ()
         return WHOLE

@@ -9,7 +9,7 @@ from typing import Final
 
 from ipkit.core.host.config import HostConfig
 from ipkit.core.host.fib import Route, RouteFlag
-from ipkit.core.host.fib_explain import Trace
+from ipkit.core.host.fib_explain import Trace, WalkStep
 from ipkit.core.host.kernel import OutputCounting
 from ipkit.core.outcome.counters import Mib
 from ipkit.core.outcome.drop_reasons import DropReason
@@ -122,7 +122,7 @@ def ip_forward_finish(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> St
     return LEAVES
 
 
-def skb_warn_if_lro(skb: SkBuff) -> tuple[str, str, dict[str, object]]:
+def skb_warn_if_lro(skb: SkBuff) -> WalkStep:
     """Return what comes of asking for a card's merging (LRO), which must not be forwarded: no capture tells of it.
 
     Kernel: include/linux/skbuff.h

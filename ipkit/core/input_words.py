@@ -5,29 +5,27 @@ Law: nothing is decided here, and nothing is made unless a trace is wanted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from errno import errorcode
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final
 
 from ipkit.core.host.config import HostConfig, Link
 from ipkit.core.host.fib import Route, RouteFlag
+from ipkit.core.host.fib_explain import WalkStep
 from ipkit.core.outcome.facts import Fact
 from ipkit.core.route_flow import InputFlow, Martian, Refused, is_multicast
 from ipkit.core.skbuff import IpOptions, PacketType, SkBuff
-from ipkit.core.wire.ipv4 import FLAG_MF, OFFSET_MASK, PROTO_TCP, PROTO_UDP, address_text
-
-Told: TypeAlias = tuple[str, str, Mapping[str, object]]
+from ipkit.core.wire.ipv4 import PROTO_TCP, PROTO_UDP, address_text
 
 
-def told_demux(skb: SkBuff, host: HostConfig) -> list[Told]:
+def told_demux(skb: SkBuff, host: HostConfig) -> list[WalkStep]:
     """Return what early demux comes to, where it is asked: not for fragments, nor for what has a route."""
     demux = DEMUX.get(skb.data[9])
-    is_fragment = (skb.data[6] << 8 | skb.data[7]) & (FLAG_MF | OFFSET_MASK)
-    return demux(skb, host) if demux is not None and host.net.ip_early_demux and not is_fragment else []
+    return demux(skb, host) if demux is not None and host.net.ip_early_demux and not skb.is_fragment else []
 
 
-def tcp_v4_early_demux(skb: SkBuff, host: HostConfig) -> list[Told]:
+def tcp_v4_early_demux(skb: SkBuff, host: HostConfig) -> list[WalkStep]:
     """Look for a connection that knows the route: no socket of a host description is connected.
 
     Kernel: net/ipv4/tcp_ipv4.c
@@ -36,7 +34,7 @@ def tcp_v4_early_demux(skb: SkBuff, host: HostConfig) -> list[Told]:
     return [Fact("tcp_v4_early_demux", "no connection knows the route")] if asked else []
 
 
-def udp_v4_early_demux(skb: SkBuff, host: HostConfig) -> list[Told]:
+def udp_v4_early_demux(skb: SkBuff, host: HostConfig) -> list[WalkStep]:
     """Look for a connected socket that knows the route; one that takes a group has the source checked, as routing does.
 
     Kernel: net/ipv4/udp.c
@@ -53,7 +51,7 @@ MADE_INSIDE: Final = frozenset({"fib_select_multipath", "fib_validate_source"})
 """What stands inside the making of a forwarding route."""
 
 
-def told_route(flow: InputFlow, answer: Route | Refused, walk: Sequence[Told]) -> list[Told]:
+def told_route(flow: InputFlow, answer: Route | Refused, walk: Sequence[WalkStep]) -> list[WalkStep]:
     """Return where input routing sends a datagram, and the way to that answer."""
     if is_multicast(flow.daddr):
         return [_told_answer(flow, answer), *walk]
@@ -64,7 +62,7 @@ def told_route(flow: InputFlow, answer: Route | Refused, walk: Sequence[Told]) -
     return steps
 
 
-def _told_answer(flow: InputFlow, answer: Route | Refused) -> Told:
+def _told_answer(flow: InputFlow, answer: Route | Refused) -> WalkStep:
     way = f"{address_text(flow.saddr)} > {address_text(flow.daddr)} iif {flow.iif} tos {flow.tos:#x}"
     values = {"saddr": address_text(flow.saddr), "daddr": address_text(flow.daddr), "iif": flow.iif, "tos": flow.tos}
     if isinstance(answer, Refused):
@@ -78,7 +76,7 @@ def _told_answer(flow: InputFlow, answer: Route | Refused) -> Told:
     return "ip_route_input_noref", say, values
 
 
-def ip_handle_martian_source(skb: SkBuff, which: Martian, link: Link) -> Told:
+def ip_handle_martian_source(skb: SkBuff, which: Martian, link: Link) -> WalkStep:
     """Return whether the kernel's log says something of an address that cannot be (log_martians).
 
     Kernel: net/ipv4/route.c
@@ -89,7 +87,7 @@ def ip_handle_martian_source(skb: SkBuff, which: Martian, link: Link) -> Told:
     return "ip_handle_martian_source", say, {"martian": which.value, "dev": link.name, "logged": logged}
 
 
-def told_options(options: IpOptions, fault: int) -> Told:
+def told_options(options: IpOptions, fault: int) -> WalkStep:
     """Return what was found among options, and the place of the byte at fault, 0 where there is none."""
     places = {name: at for name in ("rr", "ts", "srr", "cipso", "router_alert") if (at := getattr(options, name))}
     found = ", ".join(f"{name} at {at}" for name, at in places.items()) or "none to act on"
@@ -97,7 +95,7 @@ def told_options(options: IpOptions, fault: int) -> Told:
     return Fact("ip_options_compile", say, {"optlen": options.optlen, "fault": fault, **places})
 
 
-def told_unwelcome(link: Link) -> Told:
+def told_unwelcome(link: Link) -> WalkStep:
     """Return that a link takes no source routes, and whether the kernel's log says so."""
     logged = bool(link.conf.log_martians)
     say = f"{link.name} takes no source routes, {'logged' if logged else 'not logged'}"

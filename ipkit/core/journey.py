@@ -16,9 +16,9 @@ from ipkit.core.forward import ip_forward, ip_forward_finish
 from ipkit.core.hooks import HookPoint, HookVerdict, nf_hook
 from ipkit.core.host.config import LinkKind
 from ipkit.core.host.fib import Route
-from ipkit.core.host.fib_explain import Trace
+from ipkit.core.host.fib_explain import Trace, WalkStep
 from ipkit.core.icmp_send import IcmpSent, icmp_send
-from ipkit.core.journey_words import Told, below_routing, told_icmp, told_outcome
+from ipkit.core.journey_words import below_routing, told_icmp, told_outcome
 from ipkit.core.neigh_update import Released, arp_error_report
 from ipkit.core.neigh_words import told_lost, told_release, told_request
 from ipkit.core.nf_defrag import ipv4_conntrack_defrag
@@ -147,7 +147,7 @@ class _Journey:
                 outcome, mibs, octets, icmp, replies, requests = act(skb, net, None)
             else:
                 outcome, mibs, octets, icmp, replies, requests = self._told(stage, act, skb)
-            for mib in mibs:
+            for mib in mibs:  # Journal.count, but this is done for every packet many times
                 counters[mib] = counters.get(mib, 0) + 1
             for mib, amount in octets:
                 counters[mib] = counters.get(mib, 0) + amount
@@ -188,9 +188,7 @@ class _Journey:
     def pay(self, due: IcmpDue) -> None:
         """Send an error that is owed, if icmp_send finds it deserved."""
         answer = icmp_send(due, self._net.routing, self._net.icmp_tokens, self._net.idents)
-        counters = self._journal.counters
-        for mib in answer.mibs:
-            counters[mib] = counters.get(mib, 0) + 1
+        self._journal.count(answer.mibs)
         if self._journal.steps is not None:
             self.write(self._depth + 1, told_icmp(due, answer))
         if isinstance(answer, IcmpSent):
@@ -218,7 +216,7 @@ class _Journey:
         """Return where the output path writes down its steps, if anybody wants them."""
         return None if self._journal.steps is None else []
 
-    def write(self, depth: int, step: Told) -> None:
+    def write(self, depth: int, step: WalkStep) -> None:
         """Write down one function of the way, where somebody wants it told."""
         if self._journal.steps is not None:
             self._journal.steps.append(Step(depth, *step))
@@ -233,11 +231,9 @@ class _Journey:
             return Drop(DropReason.NETFILTER_DROP, "nf_hook_slow")
         return Stolen("nf_hook_slow") if answer is HookVerdict.STOLEN else None
 
-    def arp_done(self, result: ArpResult, trace: Iterable[Told]) -> None:
+    def arp_done(self, result: ArpResult, trace: Iterable[WalkStep]) -> None:
         """Send what waited for who spoke, and the answer."""
-        counters = self._journal.counters
-        for mib in result.mibs:
-            counters[mib] = counters.get(mib, 0) + 1
+        self._journal.count(result.mibs)
         for number, step in enumerate(trace):
             self.write(min(number, 1) + step[0].lstrip("_").startswith("fib_"), step)
         for released in result.released:

@@ -10,6 +10,7 @@ from errno import errorcode
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
+from ipkit.core.host.fib_explain import WalkStep
 from ipkit.core.icmp_send import IcmpSent, IcmpWithheld
 from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.verdict import Delivered, Drop, IcmpDue, Next, Queued, StageResult, Stolen
@@ -17,7 +18,6 @@ from ipkit.core.skbuff import PacketType, SkBuff
 from ipkit.core.wire.checksum import ip_fast_csum
 from ipkit.core.wire.ipv4 import HEADER_BYTES, address_text
 
-Told: TypeAlias = tuple[str, str, Mapping[str, object]]
 Saying: TypeAlias = tuple[str, Mapping[str, object]]
 
 DOORS_OF_ROUTING: Final = frozenset({"ip_route_input_slow", "ip_check_mc_rcu"})
@@ -55,7 +55,7 @@ def told_outcome(result: StageResult, skb: SkBuff) -> Saying:
             return f"left by {outcome.dev}", {}
 
 
-def told_icmp(due: IcmpDue, answer: IcmpSent | IcmpWithheld) -> Told:
+def told_icmp(due: IcmpDue, answer: IcmpSent | IcmpWithheld) -> WalkStep:
     """Return what became of an error that was owed."""
     values: dict[str, object] = {"type": due.type, "code": due.code, "info": due.info}
     what = f"{due.type}/{due.code}"

@@ -15,14 +15,14 @@ from ipkit.core.host.fib_explain import Trace
 from ipkit.core.outcome.verdict import Next, StageResult
 from ipkit.core.skbuff import PacketType, SkBuff
 from ipkit.core.state.netns import NetNamespace
-from ipkit.core.wire.ipv4 import FLAG_MF, OFFSET_MASK, PROTO_TCP
+from ipkit.core.wire.ipv4 import PROTO_TCP
 
 TCP_HEADER_BYTES: Final = 20
 
 
 def is_gathered(skb: SkBuff) -> bool:
     """Tell whether a datagram is a fragment that was not seen before."""
-    return bool((skb.data[6] << 8 | skb.data[7]) & (FLAG_MF | OFFSET_MASK)) and skb.route is None
+    return skb.is_fragment and skb.route is None
 
 
 def ipv4_conntrack_defrag(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> StageResult:

@@ -12,7 +12,6 @@ from ipkit.core.outcome.drop_reasons import DropReason
 from ipkit.core.outcome.verdict import Delivered, Drop, StageResult
 from ipkit.core.skbuff import SkBuff
 from ipkit.core.state.netns import NetNamespace
-from ipkit.core.wire.ipv4 import FLAG_MF, OFFSET_MASK
 from ipkit.core.xfrm import Policy, PolicyDirection, xfrm4_policy_check
 
 
@@ -30,7 +29,7 @@ def ip_call_ra_chain(skb: SkBuff, net: NetNamespace, trace: Trace | None) -> Sta
     if not takers:
         return None
     mibs: tuple[Mib, ...] = ()
-    if (skb.data[6] << 8 | skb.data[7]) & (FLAG_MF | OFFSET_MASK):
+    if skb.is_fragment:
         outcome, mibs, _ = put_together(skb, DefragUser.CALL_RA_CHAIN, net, trace)
         if not isinstance(outcome, SkBuff):
             return StageResult(outcome, mibs)

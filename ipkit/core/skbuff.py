@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ipkit.core.host.bits import asked_often
 from ipkit.core.host.fib import Route
+from ipkit.core.wire.ipv4 import FLAG_MF, OFFSET_MASK
 
 
 class PacketType(Enum):
@@ -106,6 +107,11 @@ class SkBuff:
         """Bytes of the datagram with all its pieces, also those that the capture left out (skb->len)."""
         head = self.on_wire or len(self.data)
         return head + sum([len(piece.data) for piece in self.frag_list]) if self.frag_list else head
+
+    @property
+    def is_fragment(self) -> bool:
+        """More fragments to come, or not the first (ip_is_fragment)."""
+        return bool((self.data[6] << 8 | self.data[7]) & (FLAG_MF | OFFSET_MASK))
 
     @property
     def linear(self) -> bytes:

@@ -55,8 +55,7 @@ def let_timers_fire(net: NetNamespace, now_ns: int, journal_of: Callable[[], Jou
 
 def _given_up(fallen: Fallen, net: NetNamespace, journal: Journal) -> Fired:
     """End a queue of fragments, and tell the source if the first of them is there."""
-    for mib in fallen.exit.mibs:
-        journal.counters[mib] = journal.counters.get(mib, 0) + 1
+    journal.count(fallen.exit.mibs)
     if net.frags.ended is not None:
         net.frags.ended.append(fallen)
     due = owed_for_timeout(fallen.queue, net)

@@ -12,6 +12,7 @@ from typing import Final
 
 from ipkit.core.host.config import HostConfig
 from ipkit.core.host.fib import Route
+from ipkit.core.host.fib_explain import WalkStep
 from ipkit.core.host.match import matches
 from ipkit.core.outcome.counters import Mib
 from ipkit.core.route import OutputFlow, Refused, ip_route_output_key
@@ -74,7 +75,7 @@ def ip_route_output_flow(flow: OutputFlow, routing: Routing) -> Route | Refused:
     return Refused(EPERM, mibs=OUT_POL_BLOCK) if asked is Policy.BLOCKED else route
 
 
-def told_policy(skb: SkBuff, host: HostConfig, direction: PolicyDirection) -> tuple[str, str, dict[str, object]]:
+def told_policy(skb: SkBuff, host: HostConfig, direction: PolicyDirection) -> WalkStep:
     """Return what the policies of a direction say of a received datagram, in words."""
     answer = xfrm4_policy_check(skb, host, direction)
     say = answer.value if host.policies else "no policy"

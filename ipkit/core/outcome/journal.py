@@ -5,7 +5,7 @@ Law: filled by run() alone, read by whoever reports. The counters may be shared 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, TypeAlias
@@ -74,3 +74,8 @@ class Journal:
     waiting: Sequence[Waiting] = ()  # the packet itself, or its fragments, where they wait for a neighbour
     lost: Sequence[Lost] = ()  # packets that had been waiting
     steps: list[Step] | None = None  # None: nobody wants the way told
+
+    def count(self, mibs: Iterable[Counted]) -> None:
+        """Note that counters go up by one."""
+        for mib in mibs:
+            self.counters[mib] = self.counters.get(mib, 0) + 1
