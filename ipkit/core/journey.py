@@ -48,7 +48,6 @@ _STAGES: Final[dict[str, Stage]] = {
     "ip_forward": ip_forward,
     "ip_forward_finish": ip_forward_finish,
 }
-STAGES: Final[Mapping[str, Stage]] = MappingProxyType(_STAGES)
 """Every stage; what is named and does not stand here is dst_output, where a packet leaves the stages."""
 
 HOOKED: Final[Mapping[str, HookPoint]] = MappingProxyType(

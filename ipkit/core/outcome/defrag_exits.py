@@ -68,21 +68,3 @@ class FragNote(Enum):
     TTL_DIFFERS = "ttl-differs"
     OPTIONS_DIFFER = "options-differ"
     ECN_MIXED = "ecn-mixed"
-
-
-NOTES: Final = {
-    FragNote.TRUNCATED: "the capture has only the front of a fragment",
-    FragNote.RAGGED: "not the last, yet no multiple of eight bytes: the surplus is cut off",
-    FragNote.ZERO_LENGTH: "no data left to queue",
-    FragNote.SHORT_END: "the last one ends below data that is already there",
-    FragNote.PAST_END: "data behind the end that the last one set",
-    FragNote.CONFLICT_END: "two last ones with different ends",
-    FragNote.OVERSIZE: "reaches beyond the 65535 bytes of a datagram",
-    FragNote.BYTES_DIFFER: "the same place is claimed with different bytes",
-    FragNote.TINY_FIRST: "the first one is too small for the transport header a filter looks for",
-    FragNote.DF: "a fragment that forbids fragmenting",
-    FragNote.TTL_DIFFERS: "the fragments came with different TTLs",
-    FragNote.OPTIONS_DIFFER: "the fragments disagree about options that each of them should repeat",
-    FragNote.ECN_MIXED: "congestion marks that cannot stand together",
-}
-"""What each note means, for the manual page and the table below a report."""
